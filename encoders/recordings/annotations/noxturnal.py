@@ -1,0 +1,73 @@
+"""Noxturnal event exports: UTF-16 CSV in the interface's language, rows of local date and time, event and duration."""
+
+import csv
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from encoders.errors import UnreadableAnnotations
+from encoders.recordings.annotations import table
+from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text
+
+# Day first is tried first; a month-first export fails on its 13th day at the latest, or says AM/PM.
+_FORMS: Final = ("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
+
+
+def columns_of(line: str) -> dict[str, int] | None:
+    """Which column is start, stop, event, duration in a header line of a known language; None for another line."""
+    cells = [cell.strip().casefold() for cell in line.split("\t" if "\t" in line else ";" if ";" in line else ",")]
+    found = {
+        key: next((cells.index(word) for word in words if word in cells), -1)
+        for key, words in table.NOXTURNAL_COLUMNS.items()
+    }
+    return found if min(found["start"], found["stop"], found["event"]) >= 0 else None
+
+
+def _parse(texts: list[str]) -> list[datetime | None]:
+    def one(text: str, form: str) -> datetime | None:
+        try:
+            return datetime.strptime(text.partition(".")[0].strip(), form)
+        except ValueError:
+            return None
+
+    return max(
+        ([one(text, form) for text in texts] for form in _FORMS), key=lambda parsed: sum(p is not None for p in parsed)
+    )
+
+
+def read_noxturnal(path: Path) -> list[Sheet]:
+    """One export; starts are whole seconds, lengths the duration column's where it agrees to 1.5 s with the times."""
+    sheet = Sheet("noxturnal", path, [], zero="file")
+    lines = [line for line in read_text(path, sheet.repairs).split("\n") if line.strip()]
+    where = columns_of(lines[0]) if lines else None
+    if where is None:
+        raise UnreadableAnnotations(
+            f"{path.name}: no Noxturnal header line (start time, end time, event) in a known language."
+        )
+    delimiter = "\t" if "\t" in lines[0] else ";" if ";" in lines[0] else ","
+    rows = [
+        row
+        for row in csv.reader(lines[1:], delimiter=delimiter)
+        if len(row) > max(where.values()) and row[where["start"]] != "[]"
+    ]
+    starts = _parse([row[where["start"]] for row in rows])
+    stops = _parse([row[where["stop"]] for row in rows])
+    zero = min((start for start in starts if start is not None), default=None)
+    if zero is None:
+        raise UnreadableAnnotations(
+            f"{path.name}: no row has a date and time such as 25/07/2018 23:46:00 in its start column."
+        )
+    bad = 0
+    for row, start, stop in zip(rows, starts, stops, strict=True):
+        if start is None or stop is None or stop < start:
+            bad += 1
+            continue
+        length = (stop - start).total_seconds()
+        told = number(row[where["duration"]]) if where["duration"] >= 0 else None
+        text = row[where["event"]].strip()
+        duration = told if told is not None and told >= 0 and abs(told - length) <= 1.5 else length
+        sheet.marks.append(Mark((start - zero).total_seconds(), duration, text, is_stage=False))
+    sheet.start = zero
+    if bad:
+        sheet.skipped.append(f"{bad} rows left out: no date and time, or the end before the start")
+    return [sheet]

@@ -1,0 +1,80 @@
+"""The few random and array helpers that every part of a simulated night draws with."""
+
+import tomllib
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from encoders.vocabulary import EPOCH_S
+
+Floats = NDArray[np.float32]
+CODES = ("W", "N1", "N2", "N3", "REM")  # the truth knows no unscored epoch; arrays hold the index into this
+W, N1, N2, N3, REM = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class TruthEvent:
+    """Something that happened in `[start_s, stop_s)`; `name` of `vocabulary.EVENTS` or a graphoelement's name."""
+
+    name: str
+    start_s: float
+    stop_s: float
+    spo2_min_pct: float | None = None  # desaturations: the oximeter's lowest reading
+    cause: str | None = None  # what set it off, where the simulator knows
+
+
+@cache
+def physiology() -> dict[str, Any]:
+    """The constants of `physiology.toml`."""
+    with Path(__file__).with_name("physiology.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def stream(*key: int | str) -> np.random.Generator:
+    """A generator of its own for each purpose, so that one signal's samples never depend on which others are drawn."""
+    return np.random.default_rng([zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key])
+
+
+def by_stage(table: dict[str, float]) -> Floats:
+    """A table of stages as an array indexed by stage code."""
+    return np.array([table[code] for code in CODES], np.float32)
+
+
+def on_grid(per_epoch: NDArray[Any], rate_hz: float, smooth_s: float = 0.0) -> Floats:
+    """Values per epoch held on a grid of `rate_hz`, their steps softened over `smooth_s`."""
+    held = np.repeat(np.asarray(per_epoch, np.float32), round(EPOCH_S * rate_hz))
+    return uniform_filter1d(held, max(1, round(smooth_s * rate_hz)), mode="nearest") if smooth_s else held
+
+
+def wander(rng: np.random.Generator, n: int, rate_hz: float, over_s: float) -> Floats:
+    """Gaussian noise `(n,)` of unit variance that wanders over about `over_s` seconds."""
+    width = max(1, round(over_s * rate_hz / 2))
+    noise = uniform_filter1d(rng.standard_normal(n, np.float32), width, mode="wrap")
+    noise = uniform_filter1d(noise, width, mode="wrap")
+    return noise / max(float(noise.std()), 1e-6)
+
+
+def scatter(rng: np.random.Generator, stages: NDArray[np.int8], per_min: Sequence[float], gap_s: float) -> NDArray[Any]:
+    """Sorted times in seconds at a Poisson rate per minute of each stage, no two closer than `gap_s`."""
+    counts = rng.poisson(np.asarray(per_min)[stages] * EPOCH_S / 60.0)
+    epochs = np.repeat(np.arange(len(stages)), counts)
+    times = np.sort((epochs + rng.uniform(0.02, 0.92, len(epochs))) * EPOCH_S)
+    return times[np.diff(times, prepend=-np.inf) >= gap_s] if len(times) else times
+
+
+def add_waves(
+    signal: Floats, rate_hz: float, events: Sequence[TruthEvent], wave: Callable[[int, Floats], Floats]
+) -> None:
+    """Adds `wave(i, t)`, `t` in seconds from the start of `events[i]`, to `signal` over each event; ends are cut."""
+    for i, event in enumerate(events):
+        first = int(np.ceil(event.start_s * rate_hz))
+        last = min(len(signal), int(np.ceil(event.stop_s * rate_hz)))
+        if first < last:
+            signal[first:last] += wave(i, (np.arange(first, last) / rate_hz - event.start_s).astype(np.float32))

@@ -1,0 +1,134 @@
+"""The exact top k from any engine: its candidates re-scored alike, and proven complete, or searched again.
+
+An engine may score in half precision; it says by how much its scores can be off. A row that it left out cannot be in
+the answer when even its largest possible score is below the k-th. So every engine returns the same ids: scores are
+float32 of a float64 product with the stored float16 rows, ties ordered by id.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from index.segments import BLOCK_ROWS, Ids, Rows, Vectors
+
+
+class Clock:
+    """Milliseconds spent in each named stage."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
+
+
+class Engine(ABC):
+    """Finds candidate rows of one collection."""
+
+    kind: str
+    device: str
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    @abstractmethod
+    def error(self, *, precise: bool) -> float:
+        """How far a score may be from the true product, as a share of |query| |row|."""
+
+    @abstractmethod
+    def top(
+        self, queries: Vectors, k: int, positions: Ids | None, clock: Clock, *, precise: bool
+    ) -> tuple[Vectors, Ids]:
+        """float32 scores (q, k), best first, and int64 positions (q, k); k is at most the number of positions."""
+
+
+def fp32_error(dim: int) -> float:
+    """Bound of a float32 dot product of `dim` terms in any order: dim roundings of 2^-24 each."""
+    return (dim + 8) * 2.0**-24
+
+
+def best_first(scores: Vectors, positions: Ids, k: int) -> tuple[Vectors, Ids]:
+    """The k best of each row of scores (q, m); positions (m,) or (q, m)."""
+    if scores.shape[1] > k:
+        keep = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
+        scores = np.take_along_axis(scores, keep, axis=1)
+        positions = positions[keep] if positions.ndim == 1 else np.take_along_axis(positions, keep, axis=1)
+    positions = np.broadcast_to(positions, scores.shape)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1)
+
+
+def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, clock: Clock) -> tuple[Vectors, Ids]:
+    """Bring the chosen rows to float32 piece by piece and multiply: best where few rows remain or many ask."""
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    found = np.empty((len(queries), 0), dtype=np.int64)
+    blocks = rows.blocks(positions)
+    while True:
+        with clock("gather"):
+            block = next(blocks, None)
+            if block is None:
+                return scores, found
+            at, matrix = block[0], block[1].astype(np.float32)
+        with clock("search"):
+            here, places = best_first(queries @ matrix.T, at, k)
+            scores, found = best_first(np.hstack([scores, here]), np.hstack([found, places]), k)
+
+
+def rescored(rows: Rows, query: Vectors, positions: Ids) -> tuple[Vectors, Ids]:
+    """Float32 scores and ids of these positions, best first, ties by id; the same for every engine."""
+    scores = np.empty(len(positions), dtype=np.float32)
+    wide = query.astype(np.float64)
+    for start in range(0, len(positions), BLOCK_ROWS):
+        block = rows.take(positions[start : start + BLOCK_ROWS]).astype(np.float64)
+        scores[start : start + len(block)] = np.einsum("nd,d->n", block, wide)
+    ids = rows.ids[positions]
+    order = np.lexsort((ids, -scores))
+    return scores[order], ids[order]
+
+
+def search(
+    engine: Engine, queries: Vectors, k: int, positions: Ids | None, clock: Clock, *, exact: bool
+) -> tuple[Ids, Vectors]:
+    """ids (q, k) padded with -1 and scores (q, k) padded with -inf, over the given positions (None: every row)."""
+    rows = engine.rows
+    n = len(rows) if positions is None else len(positions)
+    ids = np.full((len(queries), k), -1, dtype=np.int64)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    want = min(k, n)
+    if want == 0:
+        return ids, scores
+    norms = np.linalg.norm(queries, axis=1) * rows.max_norm
+    open_ = np.arange(len(queries))
+    for widen, precise in ((1, exact), (8, True)):
+        wide = min(n, widen * (want + max(want, 64)))
+        near, candidates = engine.top(queries[open_], wide, positions, clock, precise=precise)
+        slack = engine.error(precise=precise) * norms[open_]
+        with clock("rescore"):
+            proven = np.zeros(len(open_), dtype=bool)
+            for i, query in enumerate(open_):
+                found, found_ids = rescored(rows, queries[query], candidates[i])
+                scores[query, :want], ids[query, :want] = found[:want], found_ids[:want]
+                proven[i] = wide == n or found[want - 1] > near[i, -1] + slack[i]
+        open_ = open_[~proven]
+        if not len(open_):
+            return ids, scores
+    with clock("ties"):
+        for query in open_:
+            slack_q = fp32_error(rows.dim) * norms[query]
+            rivals = _at_least(rows, queries[query], float(scores[query, want - 1]) - 2 * slack_q, positions)
+            found, found_ids = rescored(rows, queries[query], rivals)
+            scores[query, :want], ids[query, :want] = found[:want], found_ids[:want]
+    return ids, scores
+
+
+def _at_least(rows: Rows, query: Vectors, score: float, positions: Ids | None) -> Ids:
+    """Positions whose float32 score reaches `score`: the plain scan that settles many equal rows."""
+    return np.concatenate([at[matrix.astype(np.float32) @ query >= score] for at, matrix in rows.blocks(positions)])

@@ -1,0 +1,16 @@
+"""The questions: a folder of recordings becomes a cohort, and a cohort answers."""
+
+from encoders.errors import BadInput
+from index import CohortProblem
+from retrieval.cohort import Cohort
+from retrieval.files import check, cores, explain_channels, simulate
+from retrieval.hit import Answer, Hit
+from retrieval.ingest import IngestReport, ingest
+from retrieval.strips import Strip, Trace
+
+UserError = (BadInput, CohortProblem)
+
+__all__ = [
+    "Answer", "BadInput", "Cohort", "CohortProblem", "Hit", "IngestReport", "Strip", "Trace", "UserError", "check", "cores",
+    "explain_channels", "ingest", "simulate",
+]  # fmt: skip

@@ -1,0 +1,183 @@
+"""A cohort that answers: one method a verb, over one published snapshot at a time."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from encoders.captions import PARTS
+from encoders.errors import BadInput
+from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
+from encoders.recordings import Recording, open_recording
+from encoders.recordings.timeline import DAY_S, Run, clock
+from encoders.vocabulary import CHANNELS, EPOCH_S
+from index import Snapshot
+from retrieval.details import hits_of
+from retrieval.hit import Answer, Hit
+from retrieval.private import Private
+from retrieval.question import read_question
+from retrieval.search import merge_runs, rank
+from retrieval.similar import similar_epochs, similar_nights
+from retrieval.strips import Strip, strip_of
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A moment of a cohort: a recording, and where one was named the epoch and its start."""
+
+    recording: str
+    epoch_id: int | None = None
+    start_s: float | None = None
+
+
+class Cohort:
+    """A directory of recordings made searchable. Readers never block the writer, nor wait for it."""
+
+    def __init__(self, root: Path | str, *, encoder: str = DEFAULT_ENCODER, device: str = "auto") -> None:
+        self.root = Path(root)
+        self._encoder_name, self._device = encoder, device
+        self.snapshot = Snapshot.open(self.root)
+
+    def __repr__(self) -> str:
+        return f"Cohort({self.root.name}, snapshot {self.snapshot.number}, {self._encoder_name})"
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of this cohort's space, loaded when a question first needs it."""
+        encoder = load_encoder(self._encoder_name, device=self._device)
+        spaces = self.snapshot.spaces()
+        if encoder.space not in spaces:
+            have = ", ".join(spaces) or "none"
+            raise BadInput(
+                f"this cohort has no vectors of {encoder.space} (spaces: {have}); "
+                f"re-embed with: sleepsearch ingest SOURCE --cohort {self.root} --encoder {encoder.name}"
+            )
+        return encoder
+
+    def search(self, words: str, *, where: str | None = None, k: int = 10, exact: bool = False) -> Answer:
+        """The `k` best stretches of the cohort for a question in plain words.
+
+        `where` is an SQL expression over the view `epochs`; `exact` has the engine scan in float32. Fewer than `k`
+        come back only when fewer match. `BadInput` or `index.InvalidFilter` for what can't be taken.
+        """
+        if k < 1:
+            raise BadInput(f"k is {k}; at least 1 hit must be asked for.")
+        if not words.strip():
+            raise BadInput("the question is empty; ask in words, for example: sleepsearch search \"REM sleep with desaturation\".")
+        began = time.perf_counter()
+        self.snapshot.refresh()
+        question = read_question(words)
+        ranked = rank(self.snapshot, self.encoder, question, where=where, exact=exact)
+        runs = merge_runs(ranked.frame, k)
+        hits = hits_of(self.snapshot, ranked.frame, runs, question)
+        conditions = [f.sql for f in question.filters] + ([where] if where else [])
+        ms = {**ranked.ms, "total": round((time.perf_counter() - began) * 1000, 2)}
+        return Answer(words, conditions, ranked.searched, ranked.not_assessable, hits, ranked.engine, ms, ranked.notes,
+                      question.explain())  # fmt: skip
+
+    def similar(self, place: str, *, where: str | None = None, k: int = 10) -> Answer:
+        """Epochs like the one at `RECORDING@TIME`, or nights like `RECORDING`; the night itself is left out of the latter."""
+        at = self.locate(place)
+        self.snapshot.refresh()
+        if at.epoch_id is None:
+            return similar_nights(self.snapshot, self.encoder.space, at.recording, where=where, k=k)
+        return similar_epochs(self.snapshot, self.encoder.space, at.epoch_id, place, where=where, k=k)
+
+    def locate(self, place: str) -> Place:
+        """The recording and epoch that `RECORDING[@TIME]` names; TIME is seconds from the start, or HH:MM[:SS] by the clock."""
+        name, _, when = place.partition("@")
+        rows = self.snapshot.sql("SELECT recording, start_clock_s, duration_s FROM recordings WHERE recording = ?", [name])
+        if not rows.height:
+            raise BadInput(_unknown_recording(self.snapshot, name))
+        if not when:
+            return Place(name)
+        start_s = _seconds(when, rows["start_clock_s"][0], name)
+        epochs = self.snapshot.sql(
+            "SELECT epoch_id, start_s FROM epochs WHERE recording = ? AND start_s <= ? AND stop_s > ?", [name, start_s, start_s]
+        )
+        if not epochs.height:
+            raise BadInput(f"{place}: no epoch there; {name} is {clock(rows['duration_s'][0])} long (h:m:s).")
+        return Place(name, int(epochs["epoch_id"][0]), float(epochs["start_s"][0]))
+
+    def describe(self, place: str, *, nearest: int = 5) -> dict[str, Any]:
+        """What was measured and scored at `RECORDING@TIME`, or in the night `RECORDING`, in words.
+
+        `captions` holds measured facts by part; `generated` what a decoder wrote (none here); `nearest` other epochs
+        with the nearest captions, or nights.
+        """
+        at = self.locate(place)
+        around = self.similar(place, k=nearest)
+        near = [{"recording": h.recording, "start_s": h.start_s, "score": h.score, "caption": h.caption} for h in around.hits]
+        if at.epoch_id is None:
+            row = self.snapshot.sql("SELECT * FROM nights WHERE recording = ?", [at.recording]).row(0, named=True)
+            return {"recording": at.recording, "start_s": None, "captions": {"night": row["report"]}, "generated": {},
+                    "nearest": near, "night": {k: v for k, v in row.items() if k != "report"}}  # fmt: skip
+        captions = self.snapshot.sql("SELECT * FROM epochs WHERE epoch_id = ?", [at.epoch_id]).row(0, named=True)
+        return {"recording": at.recording, "start_s": at.start_s,
+                "captions": {part: captions[f"text_{part}"] for part in PARTS if captions[f"text_{part}"]},
+                "generated": {}, "nearest": near}  # fmt: skip
+
+    def nights(self, *, where: str | None = None) -> pl.DataFrame:
+        """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when
+        any of its epochs does)."""
+        table = self.snapshot.sql(
+            "SELECT * FROM nights JOIN recordings USING (recording) LEFT JOIN subjects USING (subject) ORDER BY recording"
+        )
+        table = table.drop([c for c in table.columns if c.endswith("_1")])
+        if where is None:
+            return table
+        ids = self.snapshot.rows(where)
+        keep = self.snapshot.sql("SELECT epoch_id, recording FROM epochs").filter(pl.col("epoch_id").is_in(ids.tolist()))
+        return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
+
+    def info(self) -> dict[str, Any]:
+        """Counts, spaces, sizes and engines of the published snapshot."""
+        return self.snapshot.info()
+
+    def waveform(self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS) -> dict[str, list[Run]]:
+        """Native-rate samples by channel, in physical units, read from the recording's files; absent channels have no key."""
+        found = self._recording(recording)
+        runs = {channel: found.waveform(channel, start_s, stop_s) for channel in channels}
+        return {channel: r for channel, r in runs.items() if r}
+
+    def labels_of(self, recording: str) -> dict[str, str]:
+        """What the file calls each channel, and why it was taken, by channel."""
+        row = self.snapshot.sql("SELECT montage FROM recordings WHERE recording = ?", [recording])
+        return dict(json.loads(row["montage"][0])) if row.height else {}
+
+    def strip(self, hit: Hit) -> Strip:
+        """What is drawn of a hit."""
+        return strip_of(self, hit.recording, hit.start_s, hit.stop_s)
+
+    def _recording(self, name: str) -> Recording:
+        private = Private(self.root)
+        return open_recording(private.paths(name), recording_id=name, overrides=private.channel_overrides(None))
+
+
+def _seconds(when: str, start_clock_s: float | None, name: str) -> float:
+    try:
+        if ":" not in when:
+            return float(when)
+        parts = [float(p) for p in when.split(":")]
+        if not 2 <= len(parts) <= 3 or parts[0] >= 24 or any(not 0 <= p < 60 for p in parts[1:]):
+            raise ValueError
+    except ValueError:
+        raise BadInput(f"time {when!r} of {name!r}: give seconds from the start (5400) or a time of day (23:30 or 23:30:15).") from None
+    if start_clock_s is None:
+        raise BadInput(f"{name}: its recorder's clock is not known, so {when!r} means nothing; give seconds from the start.")
+    of_day = parts[0] * 3600 + parts[1] * 60 + (parts[2] if len(parts) == 3 else 0)
+    return float((of_day - start_clock_s) % DAY_S)
+
+
+def _unknown_recording(snapshot: Snapshot, name: str) -> str:
+    from difflib import get_close_matches
+
+    names = snapshot.sql("SELECT recording FROM recordings ORDER BY recording")["recording"].to_list()
+    near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
+    return f"no recording {name!r} in this cohort of {len(names)}; near: {', '.join(near) or 'none'}. `sleepsearch nights` lists all."

@@ -1,0 +1,78 @@
+"""From ranked epochs to hits: what is shown of each, and why it is there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from encoders.captions import PARTS
+from encoders.recordings.timeline import DAY_S, clock
+from index import Snapshot
+from retrieval.hit import Hit
+from retrieval.question import Question
+from retrieval.search import span
+
+
+def details(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Everything the catalog says of these epochs, by `epoch_id`."""
+    if not ids:
+        return {}
+    wanted = ", ".join(str(int(i)) for i in ids)
+    frame = snapshot.sql(f"SELECT * FROM epochs WHERE epoch_id IN ({wanted})")
+    return {row["epoch_id"]: row for row in frame.iter_rows(named=True)}
+
+
+def hits_of(snapshot: Snapshot, ranked: pl.DataFrame, runs: Sequence[Sequence[int]], question: Question | None) -> list[Hit]:
+    """One hit a stretch; what is said of it is said of its best epoch."""
+    best = [int(ranked["epoch_id"][rows[0]]) for rows in runs]
+    rows_by_id = details(snapshot, best)
+    hits = []
+    for rows, epoch_id in zip(runs, best, strict=True):
+        start_s, stop_s = span(ranked, rows)
+        facts = why(ranked.row(rows[0], named=True), rows_by_id[epoch_id], question) if question else []
+        hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, float(ranked["score"][rows[0]]), facts))
+    return hits
+
+
+def hit_of(row: dict[str, Any], start_s: float, stop_s: float, score: float, facts: list[str]) -> Hit:
+    """A hit from one row of the view `epochs`."""
+    start_clock = row["start_clock_s"]
+    return Hit(
+        recording=row["recording"],
+        subject=row["subject"],
+        start_s=start_s,
+        stop_s=stop_s,
+        clock=clock((start_clock + start_s) % DAY_S) if start_clock is not None else None,
+        score=round(score, 4),
+        stage=row["stage"],
+        stage_source=row["stage_source"],
+        events=list(row["events"] or []),
+        caption={part: row[f"text_{part}"] for part in PARTS if row[f"text_{part}"]},
+        substitutes=list(row["substitutes"] or []),
+        why=facts,
+        simulated=bool(row["simulated"]),
+    )
+
+
+def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list[str]:
+    """The facts that put this epoch here, in words."""
+    lines = []
+    for number, fact in enumerate(question.facts):
+        if ranked[f"truth{number}"]:
+            if fact.concept.kind == "stage":
+                lines.append(f"{fact.words}: scored {row['stage']} by {row['stage_source']}")
+            else:
+                lines.append(f"{fact.words}: {fact.concept.scored} (scored)")
+        else:
+            column = fact.concept.evidence
+            lines.append(f"{fact.words}: {column} = {_short(row[column])} (measured, not scored)")
+    for condition in question.filters:
+        said = ", ".join(f"{c} = {_short(row[c])}" for c in condition.columns)
+        lines.append(f"{condition.words}: {said}")
+    if question.words:
+        lines.append(f"caption near the words: cosine {ranked['dense']:.2f}")
+    return lines
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

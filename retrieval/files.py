@@ -1,0 +1,77 @@
+"""Questions about files before they are a cohort: which would be refused, what each label becomes; and simulated ones."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from encoders.errors import BadInput
+from encoders.recordings import EdfFile, discover, explain, open_recording, resolve_montage
+from encoders.recordings.annotations import RecordingClock, read_annotations
+from encoders.simulation import simulate as _simulate
+from retrieval.private import channel_table
+
+
+def cores() -> int:
+    """How many processes can read side by side on this machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def explain_channels(path: Path, *, site: str | None = None, overrides: Path | None = None) -> dict[str, Any]:
+    """What each label of one file became, and why; `error` holds one line when the file can't be read."""
+    report: dict[str, Any] = {"file": path.name, "error": None, "cohort": None, "cohort_why": "", "channels": [], "problems": []}
+    try:
+        file = EdfFile(path)
+        montage = resolve_montage(
+            file.header.signals, cohort=site, overrides=channel_table(overrides) if overrides else None, file=path.name
+        )
+    except (BadInput, OSError) as error:
+        report["error"] = str(error)
+        return report
+    report |= {"cohort": montage.cohort, "cohort_why": montage.cohort_why, "problems": list(montage.problems)}
+    report["channels"] = explain(montage, file.header)
+    return report
+
+
+def check(sources: Sequence[Path], *, progress: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+    """Open every recording under `sources` without writing anything.
+
+    `refused` lists `{"path", "error"}`; `recordings` what would be understood of the others: hours, channels, counts
+    of stages and events, and notes (repairs, alignment, ambiguous labels).
+    """
+    found, failures = discover(sources)
+    refused = [{"path": str(path), "error": reason} for path, reason in failures]
+    good = []
+    for done, source in enumerate(found, 1):
+        try:
+            recording = open_recording(source.paths, recording_id=source.id)
+            scorings = read_annotations(source.annotations, RecordingClock.of(recording), cohort=recording.cohort)
+        except (BadInput, OSError) as error:
+            refused.append({"path": str(source.paths[0]), "error": str(error)})
+        else:
+            notes = [str(r) for r in recording.repairs] + list(recording.montage.problems)
+            for scoring in scorings:
+                notes += [f"{scoring.source}: {cut}" for cut in scoring.alignment.cut]
+            good.append({
+                "recording": source.id, "hours": recording.duration_s / 3600, "channels": list(recording.montage.choices),
+                "stages": sum(s.alignment.stage_count for s in scorings[:1]),
+                "events": sum(s.alignment.event_count for s in scorings[:1]), "notes": notes,
+            })  # fmt: skip
+        if progress:
+            progress(source.id, done, len(found))
+    return {"refused": refused, "recordings": good}
+
+
+def simulate(
+    out: Path,
+    *,
+    nights: int,
+    seed: int,
+    sites: Sequence[str] | None = None,
+    hours: float = 8.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night."""
+    made = _simulate(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
+    return [{"recording": n.recording, "subject": n.subject, "simulated": True,
+             "files": [p.name for p in (n.edf, *n.annotations, *n.truth)]} for n in made]  # fmt: skip

@@ -1,0 +1,99 @@
+"""What must not travel with a cohort: where its files lie, and the key that hides name-like ids.
+
+Kept in `<cohort>/private/`, apart from the catalog, so that a cohort can be passed on without that folder; waveforms
+are then not to be had, all else works.
+"""
+
+import json
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from encoders.errors import BadInput
+from encoders.recordings import Source
+
+
+class Private:
+    """The folder `private/` of a cohort: `key`, `sources.json` and the cohort's own `channels.toml`."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "private"
+        self._path = self.folder / "sources.json"
+        self._sources: dict[str, dict[str, object]] = {}
+        if self._path.is_file():
+            self._sources = json.loads(self._path.read_text(encoding="utf-8"))
+
+    def key(self) -> bytes:
+        """The key of the hashed ids; made once, readable by its owner alone."""
+        path = self.folder / "key"
+        if not path.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def paths(self, recording: str) -> tuple[Path, ...]:
+        """The signal files of a recording; `BadInput` when they are not known or gone."""
+        entry = self._sources.get(recording)
+        if entry is None:
+            raise BadInput(f"where the files of {recording!r} lie is not known here ({self._path.name} lacks it); ingest them again.")
+        paths = tuple(Path(p) for p in entry["paths"])  # type: ignore[attr-defined]
+        for path in paths:
+            if not path.is_file():
+                raise BadInput(f"a file of {recording!r} is gone from {path.parent}; put it back, or ingest its new folder.")
+        return paths
+
+    def unchanged(self, source: Source) -> dict[str, str]:
+        """SHA-256 by path of the source's files whose size and time of change are those of the last ingest."""
+        entry = self._sources.get(source.id, {})
+        files: Mapping[str, list[object]] = entry.get("files", {})  # type: ignore[assignment]
+        known = {}
+        for path in (*source.paths, *source.annotations):
+            stamp = files.get(str(path))
+            if stamp and stamp[:2] == _stamp(path):
+                known[str(path)] = str(stamp[2])
+        return known
+
+    def remember(self, source: Source, hashes: Mapping[str, str]) -> None:
+        """Note where a recording lies and the hashes of its files; `save` writes it down."""
+        files = {path: [*_stamp(Path(path)), sha] for path, sha in hashes.items()}
+        self._sources[source.id] = {"paths": [str(p) for p in source.paths], "files": files}
+
+    def save(self) -> None:
+        """Write what was remembered, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self._sources, indent=0), encoding="utf-8")
+        temporary.replace(self._path)
+
+    def channel_overrides(self, given: Path | None) -> dict[str, str] | None:
+        """The cohort's own labels: from the file given, which is then kept, or the one kept earlier."""
+        kept = self.folder / "channels.toml"
+        if given is None:
+            return channel_table(kept) if kept.is_file() else None
+        table = channel_table(given)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(given.read_text(encoding="utf-8"), encoding="utf-8")
+        return table
+
+
+def channel_table(path: Path) -> dict[str, str]:
+    """Labels and what they are, from a TOML file with lines `"LABEL" = "channel"`; `BadInput` when it can't be taken."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: no such file; --channels takes a TOML file with lines \"LABEL\" = \"channel\".") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name}: not TOML ({error}); lines are \"LABEL\" = \"channel\".") from error
+    labels = table.get("labels", table)
+    if bad := [k for k, v in labels.items() if not isinstance(v, str)]:
+        raise BadInput(f"{path.name}: {bad[0]!r} must name a channel in quotes, such as \"AF\" or \"airflow_therm\".")
+    return dict(labels)
+
+
+def _stamp(path: Path) -> list[object]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,94 @@
+"""Processes that read nights side by side: spawned, free of torch and FAISS, and each loss costs one file.
+
+A pool of the standard library gives up all its work when the kernel kills one process; here the parent holds one
+pipe a process, so a dead process is one failed job, and another is started in its place.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
+
+Work = Callable[[Any], Any]
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    while (job := pipe.recv()) is not None:
+        try:
+            pipe.send((True, work(job)))
+        except Exception as error:  # noqa: BLE001  one bad file must cost one job, whatever is wrong with it
+            pipe.send((False, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"))
+
+
+class _Worker:
+    def __init__(self, work: Work) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        before = {name: os.environ.get(name) for name in _THREADS}
+        os.environ.update(dict.fromkeys(_THREADS, "1"))  # the cores are shared out by process, not by thread
+        try:
+            self.process.start()
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+        theirs.close()
+        self.job: Any = None
+
+    def give(self, job: Any) -> None:
+        self.job = job
+        self.pipe.send(job)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _fate(worker: _Worker) -> str:
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    if code == -signal.SIGKILL:
+        return "the reading process was killed (signal 9), as the kernel does when memory runs out; try --workers 1"
+    return f"the reading process ended by itself (exit code {code})"
+
+
+def run_jobs(work: Work, jobs: Iterable[Any], workers: int) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield `(job, result, error)` in the order of completion; a job has a result or an error, never both.
+
+    `work` is a function at the top of a module, called in spawned processes; what it raises becomes the error text.
+    """
+    waiting = iter(jobs)
+    pool: list[_Worker] = []
+    try:
+        for job in waiting:
+            worker = _Worker(work)
+            pool.append(worker)
+            worker.give(job)
+            if len(pool) >= workers:
+                break
+        while busy := [w for w in pool if w.job is not None]:
+            for pipe in wait([w.pipe for w in busy]):
+                worker = next(w for w in busy if w.pipe is pipe)
+                job, worker.job = worker.job, None
+                following = next(waiting, None)
+                try:
+                    good, value = worker.pipe.recv()
+                    answer = (job, value, None) if good else (job, None, str(value))
+                except (EOFError, ConnectionResetError):
+                    answer = (job, None, _fate(worker))
+                    worker.close()
+                    pool.remove(worker)
+                    if following is not None:
+                        pool.append(worker := _Worker(work))
+                if following is not None:
+                    worker.give(following)
+                yield answer
+    finally:
+        for worker in pool:
+            worker.close()

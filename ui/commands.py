@@ -1,0 +1,261 @@
+"""The command line: each command is one call of `retrieval`, printed for people or, with --json, for programs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from retrieval import Answer
+    from retrieval.ingest import Progress
+
+app = typer.Typer(
+    help="Question a cohort of sleep recordings in plain language.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+CohortDir = Annotated[Path, typer.Option("--cohort", help="The cohort's directory.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Where = Annotated[str | None, typer.Option("--where", help="SQL expression over the view `epochs`, such as \"age > 60 AND stage = 'REM'\".")]
+Count = Annotated[int, typer.Option("-k", help="How many hits to bring back.", min=1)]
+Sources = Annotated[list[Path], typer.Argument(help="Folders or files; EDF and BDF in any dialect.", show_default=False)]
+Encoder = Annotated[str, typer.Option("--encoder", help="The encoder whose space is used.")]
+Subjects = Annotated[Path | None, typer.Option("--subjects", help="CSV: recording,subject,age,sex,site and any further columns.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that read nights; 0: one a core.", min=0)]
+
+
+@app.command(epilog="Example: sleepsearch demo · sleepsearch demo recordings/ --no-browser")
+def demo(
+    folder: Annotated[Path | None, typer.Argument(help="Your own recordings; without it nights are simulated.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the demo writes.")] = Path("sleepsearch-demo"),
+    nights: Annotated[int, typer.Option("--nights", help="Simulated nights.", min=1)] = 6,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated nights.")] = 1,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page of hits.")] = True,
+) -> None:
+    """Show the main job: simulate nights (or take FOLDER), ingest them, ask three questions, open the page of hits."""
+    from ui.demo import run_demo
+
+    run_demo(folder, out, nights=nights, seed=seed, browser=browser)
+
+
+@app.command(epilog="Example: sleepsearch ingest recordings/ --cohort cohort/ --subjects subjects.csv --workers 2")
+def ingest(
+    sources: Sources,
+    cohort: CohortDir,
+    encoder: Encoder = "text:minilm",
+    subjects: Subjects = None,
+    workers: Workers = 0,
+    scorer: Annotated[str | None, typer.Option("--scorer", help="Whose scoring rows rest on, where there are several.")] = None,
+    channels: Annotated[Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')] = None,
+    strict_montage: Annotated[bool, typer.Option("--strict-montage", help="Refuse substitutes and ambiguous labels.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a folder of recordings searchable; what is unchanged is skipped, what was interrupted goes on."""
+    import retrieval
+
+    with bar("reading nights") as progress:
+        report = retrieval.ingest(
+            sources, cohort, encoder=encoder, subjects=subjects, workers=workers or retrieval.cores(), scorer=scorer,
+            channels=channels, strict_montage=strict_montage, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        emit(report.to_json())
+        return
+    from ui.tables import print_ingest
+
+    print_ingest(report, cohort)
+
+
+@app.command(epilog='Example: sleepsearch search "REM sleep with oxygen desaturation" --cohort cohort/ --out hits.html')
+def search(
+    words: Annotated[str, typer.Argument(help="The question, in plain words.", show_default=False)],
+    cohort: CohortDir,
+    where: Where = None,
+    k: Count = 10,
+    exact: Annotated[bool, typer.Option("--exact", help="Scan every vector in float32.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say how the question was read, and which engine answered.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
+    encoder: Encoder = "text:minilm",
+    as_json: Json = False,
+) -> None:
+    """Find the stretches of sleep that answer a question."""
+    from retrieval import Cohort
+
+    opened = Cohort(cohort, encoder=encoder)
+    show(opened, opened.search(words, where=where, k=k, exact=exact), as_json=as_json, explain=explain, out=out)
+
+
+@app.command(epilog="Example: sleepsearch similar night-03@02:15 --cohort cohort/ · sleepsearch similar night-03 --cohort cohort/")
+def similar(
+    place: Annotated[str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")],
+    cohort: CohortDir,
+    where: Where = None,
+    k: Count = 10,
+    out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
+    encoder: Encoder = "text:minilm",
+    as_json: Json = False,
+) -> None:
+    """Find epochs like one moment, or nights like one night, by their captions."""
+    from retrieval import Cohort
+
+    opened = Cohort(cohort, encoder=encoder)
+    show(opened, opened.similar(place, where=where, k=k), as_json=as_json, explain=False, out=out)
+
+
+@app.command(epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/")
+def describe(
+    place: Annotated[str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")],
+    cohort: CohortDir,
+    encoder: Encoder = "text:minilm",
+    as_json: Json = False,
+) -> None:
+    """Say in words what was measured and scored in an epoch, or in a night."""
+    from retrieval import Cohort
+
+    description = Cohort(cohort, encoder=encoder).describe(place)
+    if as_json:
+        emit(description)
+        return
+    from ui.tables import print_description
+
+    print_description(description)
+
+
+@app.command(epilog='Example: sleepsearch nights --cohort cohort/ --where "ahi_scored_per_h > 15" --out nights.csv')
+def nights(
+    cohort: CohortDir,
+    where: Where = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the table: .csv, .tsv, .parquet or .json.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the cohort table: one row a night, every number with its definition in its name."""
+    from retrieval import Cohort
+    from ui.tables import print_nights, write_table
+
+    table = Cohort(cohort).nights(where=where)
+    if out:
+        write_table(table, out)
+    if as_json:
+        emit(table.to_dicts())
+    elif not out:
+        print_nights(table)
+
+
+@app.command(epilog="Example: sleepsearch info --cohort cohort/")
+def info(cohort: CohortDir, as_json: Json = False) -> None:
+    """Say what a cohort holds: counts, spaces, sizes, engines, and what failed in its last ingest."""
+    from retrieval import Cohort
+
+    facts = Cohort(cohort).info()
+    if as_json:
+        emit(facts)
+        return
+    from ui.tables import print_tree
+
+    print_tree(facts)
+
+
+@app.command(epilog="Example: sleepsearch channels night.edf --site mros")
+def channels(
+    files: Annotated[list[Path], typer.Argument(help="EDF or BDF files.", show_default=False)],
+    site: Annotated[str | None, typer.Option("--site", help="The cohort whose labels these are (shhs, mros, mesa ...).")] = None,
+    overrides: Annotated[Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what each label became, and why; ambiguous labels end with exit code 1."""
+    import retrieval
+
+    reports = [retrieval.explain_channels(f, site=site, overrides=overrides) for f in files]
+    if as_json:
+        emit(reports)
+    else:
+        from ui.tables import print_channels
+
+        for report in reports:
+            print_channels(report)
+    raise typer.Exit(1 if any(r["problems"] or r["error"] for r in reports) else 0)
+
+
+@app.command(epilog="Example: sleepsearch check recordings/")
+def check(sources: Sources, as_json: Json = False) -> None:
+    """List which files would be refused, with the field at fault, and what would be understood of the others."""
+    import retrieval
+
+    with bar("checking files") as progress:
+        report = retrieval.check(sources, progress=progress)
+    if as_json:
+        emit(report)
+    else:
+        from ui.tables import print_check
+
+        print_check(report)
+    raise typer.Exit(1 if report["refused"] else 0)
+
+
+@app.command(epilog="Example: sleepsearch simulate nights/ --nights 4 --seed 7")
+def simulate(
+    out: Annotated[Path, typer.Argument(help="The folder to write into.", show_default=False)],
+    nights: Annotated[int, typer.Option("--nights", help="How many nights.", min=1)],
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")],
+    sites: Annotated[str | None, typer.Option("--sites", help="Site dialects, separated by commas.")] = None,
+    hours: Annotated[float, typer.Option("--hours", help="Length of a night.", min=0.1, max=24)] = 8.0,
+    as_json: Json = False,
+) -> None:
+    """Write simulated nights with known truth as EDF files; every header says `simulated`."""
+    import retrieval
+
+    with bar("simulating nights") as progress:
+        made = retrieval.simulate(out, nights=nights, seed=seed, sites=sites.split(",") if sites else None, hours=hours,
+                                  progress=lambda done, of: progress("", done, of))  # fmt: skip
+    if as_json:
+        emit(made)
+    else:
+        typer.echo(f"{len(made)} simulated nights in {out}")
+
+
+def show(cohort: Any, answer: "Answer", *, as_json: bool, explain: bool, out: Path | None) -> None:
+    """Print an answer, and write its page where one was asked for."""
+    if out:
+        from ui.page import write_page
+
+        write_page(cohort, answer, out)
+    if as_json:
+        emit(answer.to_json())
+        return
+    from ui.tables import print_answer
+
+    print_answer(answer, explain=explain)
+    if out:
+        typer.echo(f"page: {out}", err=True)
+
+
+def emit(document: Any) -> None:
+    """One JSON document on standard output; times and paths become text, NaN becomes null."""
+    sys.stdout.write(json.dumps(_plain(document), ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+@contextmanager
+def bar(what: str) -> Iterator["Progress"]:
+    """A progress bar on standard error, gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[last]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None, last="")
+        yield lambda last, done, of: progress.update(task, completed=done, total=of, last=last)

@@ -1,0 +1,45 @@
+"""The main job in one command: recordings, a cohort, three questions, a page of hits."""
+
+import webbrowser
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+QUESTIONS = ("REM sleep with oxygen desaturation", "deep slow-wave sleep", "obstructive apnea longer than 20 s")
+_console = Console(highlight=False)
+
+
+def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser: bool) -> None:
+    """Simulate nights into `out` unless a folder is given, ingest them, ask `QUESTIONS`, write and open the pages."""
+    import retrieval
+    from ui.commands import bar
+    from ui.tables import print_answer, print_ingest
+
+    cohort_dir = out / "cohort"
+    subjects = None
+    if folder is None:
+        folder = out / "recordings"
+        if not folder.is_dir():
+            with bar("simulating nights") as progress:
+                retrieval.simulate(folder, nights=nights, seed=seed, progress=lambda done, of: progress("", done, of))
+        subjects = folder / "subjects.csv"
+        _console.print(f"[bold]simulated[/bold] nights in {folder} (no person slept them)")
+    with bar("reading nights") as progress:
+        report = retrieval.ingest([folder], cohort_dir, subjects=subjects, workers=retrieval.cores(), progress=progress)
+    print_ingest(report, cohort_dir)
+    cohort = retrieval.Cohort(cohort_dir)
+    pages = []
+    for number, question in enumerate(QUESTIONS, 1):
+        from ui.page import write_page
+
+        answer = cohort.search(question, k=5)
+        _console.print(f"\n[bold]{question}[/bold]")
+        print_answer(answer, explain=False)
+        pages.append(out / f"hits-{number}.html")
+        write_page(cohort, answer, pages[-1])
+    _console.print("\npages of hits with their waveforms: " + ", ".join(str(p) for p in pages))
+    _console.print(f'ask your own: sleepsearch search "WORDS" --cohort {cohort_dir} --out hits.html')
+    _console.print("[dim]an interactive page (sleepsearch serve) comes in a later version[/dim]")
+    if browser and not webbrowser.open(pages[0].resolve().as_uri()):
+        typer.echo(f"no browser could be opened; the page is {pages[0]}", err=True)

@@ -1,0 +1,141 @@
+"""Answers as tables on a terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from retrieval import Answer
+    from retrieval.ingest import IngestReport
+
+_console = Console(highlight=False)
+_NIGHT_COLUMNS = ("recording", "subject", "age", "sex", "tst_min", "se_pct", "rem_min", "ahi_scored_per_h", "ahi_3a_per_h", "rei_per_h",
+                  "odi3_per_h", "t90_pct", "arousal_index_per_h")  # fmt: skip
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return escape(f"{value:.1f}" if isinstance(value, float) else str(value))
+
+
+def print_answer(answer: "Answer", *, explain: bool) -> None:
+    """Hits as a table, then what was left out; with `explain`, how the question was read and answered."""
+    table = _table("", "recording", "from–to (s)", "clock", "stage", "events", "score", "why")
+    for number, hit in enumerate(answer.hits, 1):
+        name = hit.recording + (" (simulated)" if hit.simulated else "")
+        table.add_row(str(number), escape(name), f"{hit.start_s:g}–{hit.stop_s:g}", hit.clock or "–", hit.stage or "–",
+                      escape("; ".join(hit.events)) or "–", f"{hit.score:.2f}", escape("; ".join(hit.why)))  # fmt: skip
+    if answer.hits:
+        _console.print(table)
+    else:
+        _console.print("no hits")
+    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)
+    _console.print(f"[dim]searched {answer.searched} epochs" + (f"; could not answer: {left}" if left else "") + "[/dim]")
+    for note in answer.notes:
+        _console.print(f"[dim]{escape(note)}[/dim]")
+    if explain:
+        for line in answer.understood:
+            _console.print(escape(line))
+        _console.print(escape(f"engine    {answer.engine}"))
+        _console.print("ms        " + ", ".join(f"{k} {v:g}" for k, v in answer.ms.items()))
+
+
+def print_ingest(report: "IngestReport", cohort: Path) -> None:
+    """What went in, what was skipped, what failed and why."""
+    _console.print(f"{report.recordings} recordings, {report.epochs} epochs, {report.skipped} skipped, {report.seconds:g} s -> {cohort}")
+    if report.failed:
+        table = _table("failed", "why")
+        for failure in report.failed:
+            table.add_row(escape(Path(failure["path"]).name), escape(failure["error"]))
+        _console.print(table)
+    for note in report.notes:
+        _console.print(f"[dim]{escape(note)}[/dim]")
+    _console.print(f'ask: sleepsearch search "deep slow-wave sleep" --cohort {cohort}')
+
+
+def print_description(description: dict[str, Any]) -> None:
+    """Measured captions by part, then the nearest ones."""
+    for part, text in description["captions"].items():
+        _console.print(f"[bold]{part}[/bold]  {escape(text)}")
+    for near in description["nearest"]:
+        _console.print(f"[dim]near  {escape(near['recording'])} at {near['start_s']:g} s ({near['score']:.2f})[/dim]")
+
+
+def print_nights(table: "pl.DataFrame") -> None:
+    """The columns people look at first; --out and --json have them all."""
+    columns = [c for c in _NIGHT_COLUMNS if c in table.columns]
+    shown = _table(*columns)
+    for row in table.select(columns).iter_rows():
+        shown.add_row(*(_cell(v) for v in row))
+    _console.print(shown)
+    _console.print(f"[dim]{table.height} nights; {len(table.columns)} columns with --out FILE or --json[/dim]")
+
+
+def write_table(table: "pl.DataFrame", out: Path) -> None:
+    """Write a table by its suffix; lists become text where the format has none."""
+    import polars as pl
+
+    from retrieval import BadInput
+
+    flat = table.with_columns(pl.col(c).list.join("; ") for c, t in table.schema.items() if t == pl.List(pl.String))
+    writers = {".csv": flat.write_csv, ".tsv": lambda p: flat.write_csv(p, separator="\t"), ".parquet": table.write_parquet, ".json": table.write_json}
+    if out.suffix.lower() not in writers:
+        raise BadInput(f"{out.name}: suffix {out.suffix!r} is not known; use {', '.join(writers)}.")
+    writers[out.suffix.lower()](out)
+
+
+def print_tree(facts: dict[str, Any]) -> None:
+    """Nested facts as a tree."""
+    tree = Tree("cohort")
+    _grow(tree, facts)
+    _console.print(tree)
+
+
+def _grow(tree: Tree, value: Any) -> None:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if isinstance(inner, (dict, list)) and inner:
+            _grow(tree.add(escape(str(key))), inner)
+        else:
+            tree.add(escape(f"{key}: {inner}"))
+
+
+def print_channels(report: dict[str, Any]) -> None:
+    """Each label of a file, what it became, and why."""
+    if report["error"]:
+        _console.print(f"{escape(report['file'])}: {escape(report['error'])}")
+        return
+    table = _table("label", "Hz", "unit", "became", "why", title=f"{report['file']}  (site: {report['cohort'] or 'not known'}; {report['cohort_why']})")
+    for row in report["channels"]:
+        table.add_row(*(_cell(row[c]) for c in ("label", "rate_hz", "unit", "became", "why")))
+    _console.print(table)
+    for problem in report["problems"]:
+        _console.print(f"[bold]ambiguous:[/bold] {escape(problem)}")
+
+
+def print_check(report: dict[str, Any]) -> None:
+    """Files refused with the reason, then one line for each recording that would go in."""
+    if report["refused"]:
+        table = _table("refused", "why")
+        for row in report["refused"]:
+            table.add_row(escape(Path(row["path"]).name), escape(row["error"]))
+        _console.print(table)
+    table = _table("recording", "hours", "channels", "stages", "events", "notes")
+    for row in report["recordings"]:
+        table.add_row(escape(row["recording"]), f"{row['hours']:.2f}", " ".join(row["channels"]), str(row["stages"]), str(row["events"]),
+                      escape("; ".join(row["notes"])))  # fmt: skip
+    _console.print(table)
