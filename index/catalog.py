@@ -229,10 +229,10 @@ class Catalog:
             self._con.execute(f"CREATE TABLE {table} (recording VARCHAR)")
         types = self._types(table)
         names = {name.lower(): name for name in types}
+        if len({name.lower() for name in frame.columns}) < frame.width:
+            raise CatalogConflict(f"table {table}: columns that differ only in case: {sorted(frame.columns)}")
         with _registered(self._con, {"incoming": frame}):
             incoming = {row[0]: row[1] for row in self._con.execute("DESCRIBE SELECT * FROM incoming").fetchall()}
-        if len({name.lower() for name in incoming}) < len(incoming):
-            raise CatalogConflict(f"table {table}: columns that differ only in case: {sorted(incoming)}")
         stored: dict[str, str] = {}
         for name, kind in incoming.items():
             empty = frame[name].null_count() == frame.height

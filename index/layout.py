@@ -147,7 +147,7 @@ def read_cohort_toml(layout: Layout) -> dict[str, Any]:
     """Name, default space, schema; {} where there is none yet. A newer schema is refused here."""
     try:
         settings = tomllib.loads(layout.cohort_toml.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DamagedCohort(

@@ -157,7 +157,10 @@ class Cohort:
 
     def _recording(self, name: str) -> Recording:
         private = Private(self.root)
-        return open_recording(private.paths(name), recording_id=name, overrides=private.channel_overrides(None))
+        site = private.site()
+        return open_recording(
+            private.paths(name), recording_id=name, cohort=site.cohort, overrides=site.overrides, position_codes=site.position_codes
+        )
 
 
 def _seconds(when: str, start_clock_s: float | None, name: str) -> float:

@@ -48,7 +48,7 @@ def hit_of(row: dict[str, Any], start_s: float, stop_s: float, score: float, fac
         stage_source=row["stage_source"],
         events=list(row["events"] or []),
         caption={part: row[f"text_{part}"] for part in PARTS if row[f"text_{part}"]},
-        substitutes=list(row["substitutes"] or []),
+        substitutes=(row["substitutes"] or "").split("; ") if row["substitutes"] else [],
         why=facts,
         simulated=bool(row["simulated"]),
     )

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import BadInput
-from encoders.recordings import EdfFile, discover, explain, open_recording, resolve_montage
-from encoders.recordings.annotations import RecordingClock, read_annotations
+from encoders.recordings import SiteChannels, discover, explain, load_site_channels, open_recording
+from encoders.recordings.annotations import read_annotations
 from encoders.simulation import simulate as _simulate
-from retrieval.private import channel_table
 
 
 def cores() -> int:
@@ -21,15 +20,16 @@ def explain_channels(path: Path, *, site: str | None = None, overrides: Path | N
     """What each label of one file became, and why; `error` holds one line when the file can't be read."""
     report: dict[str, Any] = {"file": path.name, "error": None, "cohort": None, "cohort_why": "", "channels": [], "problems": []}
     try:
-        file = EdfFile(path)
-        montage = resolve_montage(
-            file.header.signals, cohort=site, overrides=channel_table(overrides) if overrides else None, file=path.name
-        )
+        own = load_site_channels(overrides) if overrides else SiteChannels()
+        montage = open_recording(
+            [path], cohort=site or own.cohort, overrides=own.overrides, position_codes=own.position_codes
+        ).montage
     except (BadInput, OSError) as error:
         report["error"] = str(error)
         return report
     report |= {"cohort": montage.cohort, "cohort_why": montage.cohort_why, "problems": list(montage.problems)}
-    report["channels"] = explain(montage, file.header)
+    report["channels"] = explain(montage)
+    report["absent"] = dict(montage.absent)
     return report
 
 
@@ -45,7 +45,7 @@ def check(sources: Sequence[Path], *, progress: Callable[[str, int, int], None] 
     for done, source in enumerate(found, 1):
         try:
             recording = open_recording(source.paths, recording_id=source.id)
-            scorings = read_annotations(source.annotations, RecordingClock.of(recording), cohort=recording.cohort)
+            scorings = read_annotations(source.annotations, recording.clock(), cohort=recording.cohort)
         except (BadInput, OSError) as error:
             refused.append({"path": str(source.paths[0]), "error": str(error)})
         else:
@@ -53,7 +53,7 @@ def check(sources: Sequence[Path], *, progress: Callable[[str, int, int], None] 
             for scoring in scorings:
                 notes += [f"{scoring.source}: {cut}" for cut in scoring.alignment.cut]
             good.append({
-                "recording": source.id, "hours": recording.duration_s / 3600, "channels": list(recording.montage.choices),
+                "recording": source.id, "hours": recording.duration_s / 3600, "channels": list(recording.montage.slots),
                 "stages": sum(s.alignment.stage_count for s in scorings[:1]),
                 "events": sum(s.alignment.event_count for s in scorings[:1]), "notes": notes,
             })  # fmt: skip
@@ -73,5 +73,5 @@ def simulate(
 ) -> list[dict[str, Any]]:
     """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night."""
     made = _simulate(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
-    return [{"recording": n.recording, "subject": n.subject, "simulated": True,
-             "files": [p.name for p in (n.edf, *n.annotations, *n.truth)]} for n in made]  # fmt: skip
+    return [{"recording": n.recording, "subject": n.subject.id, "simulated": True,
+             "files": [p.name for p in (n.edf, *n.annotations, n.truth_epochs, n.truth_events)]} for n in made]  # fmt: skip

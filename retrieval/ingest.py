@@ -1,6 +1,5 @@
 """From a folder of recordings to a cohort: nights are read side by side, one writer embeds, stores and publishes."""
 
-import json
 import shutil
 import tempfile
 import time
@@ -17,13 +16,14 @@ import polars as pl
 from encoders.captions import PARTS
 from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
-from encoders.recordings import Source, discover
+from encoders.recordings import discover
 from index import Writer
-from retrieval.night import Job, NightFiles, caption_id, read_night
+from retrieval.night import Job, NightFiles, read_night
 from retrieval.private import Private
-from retrieval.subjects import Subjects, read_subjects
+from retrieval.subjects import read_subjects
 from retrieval.workers import run_jobs
 
+CAPTIONS = 1  # raise when measures or wording change: nights are then read again
 _PUBLISH_EVERY_S = 600.0
 Progress = Callable[[str, int, int], None]  # what was done last, how many are done, of how many
 
@@ -66,8 +66,8 @@ def ingest(
     began = time.monotonic()
     people = read_subjects(subjects)
     private = Private(root)
-    overrides = private.channel_overrides(channels)
-    found, refused = discover(sources, key=private.key())
+    site = private.site(channels)
+    found, refused = discover(sources, id_key=private.key())
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
     if not found:
         first = failed[0]["error"] if failed else f"no EDF or BDF file under {', '.join(map(str, sources))}"
@@ -78,8 +78,12 @@ def ingest(
     counts = {"recordings": 0, "epochs": 0, "skipped": 0}
     with Writer(root) as writer, _scratch(root) as scratch:
         known = writer.fingerprints()
-        jobs = (_job(s, scratch / f"{n:06d}", people, known, private, encoder, overrides, scorer, strict_montage)
-                for n, s in enumerate(found))  # fmt: skip
+        salt = f"{encoder} {CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
+        jobs = (
+            Job(s, scratch / f"{n:06d}", people.of(s.id, s.paths), known.get(s.id), private.unchanged(s), salt, site,
+                private.key(), scorer, strict_montage)
+            for n, s in enumerate(found)
+        )  # fmt: skip
         published = time.monotonic()
         number = None
         for done, (job, night, error) in enumerate(run_jobs(read_night, jobs, min(workers, len(found))), 1):
@@ -122,30 +126,13 @@ def _scratch(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _job(
-    source: Source,
-    folder: Path,
-    people: Subjects,
-    known: Mapping[str, str],
-    private: Private,
-    encoder: str,
-    overrides: Mapping[str, str] | None,
-    scorer: str | None,
-    strict: bool,
-) -> Job:
-    return Job(
-        source, folder, people.of(source.id, source.paths), known.get(source.id), private.unchanged(source), encoder,
-        overrides, scorer, strict,
-    )  # fmt: skip
-
-
 def _public(failed: Sequence[Mapping[str, str]]) -> list[str]:
     """Reasons without paths: a manifest may be passed on, and a file's name may be a person's."""
     return [f["error"].replace(Path(f["path"]).name, "<file>").replace(Path(f["path"]).stem, "<file>") for f in failed]
 
 
 def _store(writer: Writer, encoder: Encoder, night: NightFiles) -> None:
-    tables = {name: pl.read_ipc(path, memory_map=True) for name, path in night.tables.items()}
+    tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
     _embed_captions(writer, encoder, tables["captions"])
     writer.put(night.recording, night.fingerprint, tables)
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from encoders.captions import CAPTION_VERSION, PARTS, caption_epochs, events_table, measure_epochs, night_report, score_epochs
-from encoders.recordings import Recording, Source, build_epochs, epoch_grid, open_recording
-from encoders.recordings.annotations import RecordingClock, read_annotations
-from encoders.recordings.timeline import Scoring
+from encoders.captions import PARTS, by_kind, caption_epochs, event_table, measure_epochs, night_report, score_epochs
+from encoders.errors import BadInput
+from encoders.recordings import Choice, Epochs, Recording, SiteChannels, Source, build_epochs, epoch_grid, open_recording
+from encoders.recordings.annotations import read_annotations
+from encoders.recordings.timeline import DAY_S, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, KINDS
 
 
@@ -30,8 +31,9 @@ class Job:
     subject: Mapping[str, object]
     known_fingerprint: str | None  # of the version that the cohort has
     file_hashes: Mapping[str, str]  # path -> SHA-256, where size and time of change say it is unchanged
-    salt: str  # caption version and space: what else decides whether a night is skipped
-    channel_overrides: Mapping[str, str] | None = None
+    salt: str  # what else decides whether a night is skipped: the encoder, the site's labels, the version of our words
+    site: SiteChannels
+    id_key: bytes
     scorer: str | None = None
     strict_montage: bool = False
 
@@ -59,8 +61,7 @@ def _sha256(path: Path, known: Mapping[str, str]) -> str:
 def fingerprint(job: Job) -> tuple[str, dict[str, str]]:
     """One hash over the night's files, its subject's row and all else that decides what would be written."""
     hashes = {str(p): _sha256(p, job.file_hashes) for p in (*job.source.paths, *job.source.annotations)}
-    said = [sorted(hashes.values()), sorted(job.subject.items()), job.salt, sorted((job.channel_overrides or {}).items()),
-            job.scorer, job.strict_montage, CAPTION_VERSION]  # fmt: skip
+    said = [sorted(hashes.values()), sorted(job.subject.items()), job.salt, job.scorer, job.strict_montage]
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest(), hashes
 
 
@@ -69,15 +70,14 @@ def caption_id(parts: Sequence[str]) -> int:
     return int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:8], "big") >> 1
 
 
-def default_scoring(scorings: Sequence[Scoring], wanted: str | None) -> tuple[Scoring | None, list[str]]:
-    """The scoring that rows rest on: the one asked for, else the first (human before automatic before device)."""
+def wanted_first(scorings: Sequence[Scoring], wanted: str | None) -> tuple[list[Scoring], list[str]]:
+    """The scorings with the wanted scorer's in front; a note where this night has none of theirs."""
     if wanted is None or not scorings:
-        return (scorings[0] if scorings else None), []
-    for scoring in scorings:
-        if scoring.scorer == wanted:
-            return scoring, []
-    have = ", ".join(s.scorer for s in scorings)
-    return scorings[0], [f"no scorer {wanted!r} here (have: {have}); took {scorings[0].scorer!r}"]
+        return list(scorings), []
+    if not any(s.scorer == wanted for s in scorings):
+        have = ", ".join(s.scorer for s in scorings)
+        return list(scorings), [f"no scorer {wanted!r} (have: {have}); {scorings[0].scorer!r} was taken"]
+    return sorted(scorings, key=lambda s: s.scorer != wanted), []
 
 
 def read_night(job: Job) -> NightFiles:
@@ -86,25 +86,36 @@ def read_night(job: Job) -> NightFiles:
     if mark == job.known_fingerprint:
         return NightFiles(job.source.id, mark, True, {}, hashes)
     recording = open_recording(
-        job.source.paths, recording_id=job.source.id, overrides=job.channel_overrides, strict=job.strict_montage
-    )
-    scorings = read_annotations(job.source.annotations, RecordingClock.of(recording), cohort=recording.cohort)
-    scoring, notes = default_scoring(scorings, job.scorer)
-    epochs = build_epochs(recording, epoch_grid(recording.duration_s, scoring), signals=False)
+        job.source.paths, recording_id=job.source.id, cohort=job.site.cohort, overrides=job.site.overrides,
+        position_codes=job.site.position_codes, strict=job.strict_montage, id_key=job.id_key,
+    )  # fmt: skip
+    found = read_annotations(job.source.annotations, recording.clock(), cohort=recording.cohort)
+    scorings, notes = wanted_first(found, job.scorer)
+    staged = next((s for s in scorings if "stages" in s.coverage), None)
+    epochs = build_epochs(recording, epoch_grid(recording.duration_s, staged), signals=False)
     if not len(epochs):
-        raise ValueError(f"{job.source.id}: {recording.duration_s:g} s long; at least one epoch of {EPOCH_S:g} s is needed.")
+        raise BadInput(
+            f"{job.source.id}: {recording.duration_s:g} s of signal; at least one epoch of {EPOCH_S:g} s is needed."
+        )
+    notes += [job.source.note] if job.source.note else []
     measures = measure_epochs(recording, epochs)
-    scored = score_epochs(epochs.start_s, scoring)
+    scored = score_epochs(epochs.start_s, scorings)
     wording = caption_epochs(measures, scored, epochs, numbers=False)
-    shown = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in caption_epochs(measures, scored, epochs, numbers=True)])
+    shown = caption_epochs(measures, scored, epochs, numbers=True)
     ids = [caption_id([parts[p] for p in PARTS]) for parts in wording]
+    age = job.subject.get("age")
+    night = night_report(recording, epochs, measures, scored, scorings, age_years=age if isinstance(age, float) else None)
+    name = pl.lit(job.source.id).alias("recording")
+    rows = _epoch_rows(recording, epochs, ids)
+    numbers = pl.DataFrame({k: _column(v) for k, v in measures.items()})
+    texts = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in shown])
     tables = {
-        "recordings": _recording_row(recording, job, scoring, scorings),
-        "subjects": pl.DataFrame([{k: v for k, v in job.subject.items() if k != "recording"}]),
-        "nights": pl.DataFrame([{"recording": job.source.id, **night_report(recording, epochs, measures, scored, scoring)}]),
-        "epochs": pl.concat([_epoch_rows(job.source.id, recording, epochs, measures, scored, ids), shown], how="horizontal"),
-        "events": events_table(scoring).with_columns(recording=pl.lit(job.source.id)),
-        "coverage": _coverage(job.source.id, scorings, scoring),
+        "recordings": _recording_row(recording, epochs, job, scorings),
+        "subjects": pl.DataFrame([{k: v for k, v in job.subject.items() if k not in ("recording", "subject_known")}]),
+        "nights": pl.DataFrame([night], infer_schema_length=None).with_columns(name),
+        "epochs": pl.concat([rows, numbers, scored, texts], how="horizontal"),
+        "events": event_table(scorings).with_columns(name),
+        "coverage": _coverage(job.source.id, scorings),
         "captions": pl.DataFrame([{"caption_id": i, **w} for i, w in zip(ids, wording, strict=True)]).unique("caption_id"),
     }
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -115,9 +126,8 @@ def read_night(job: Job) -> NightFiles:
     return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes))
 
 
-def _recording_row(recording: Recording, job: Job, scoring: Scoring | None, scorings: Sequence[Scoring]) -> pl.DataFrame:
+def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Sequence[Scoring]) -> pl.DataFrame:
     montage = recording.montage
-    alignment = scoring.alignment if scoring else None
     report: dict[str, Any] = {
         "recording": job.source.id,
         "subject": job.subject["subject"],
@@ -126,49 +136,48 @@ def _recording_row(recording: Recording, job: Job, scoring: Scoring | None, scor
         "duration_s": recording.duration_s,
         "start_clock_s": recording.start_clock_s,
         "simulated": recording.simulated,
-        "id_hashed": recording.id_hashed,
-        "scorer": scoring.scorer if scoring else None,
-        "stage_rules": scoring.rules if scoring else None,
-        "annotation_format": scoring.source if scoring else None,
-        "alignment": _alignment_text(scoring) if alignment else None,
-        "other_scorers": [s.scorer for s in scorings if s is not scoring],
-        "substitutes": [f"{c.channel}: {c.canonical} ({c.label})" for c in montage.choices.values() if c.substitute],
+        "id_hashed": job.source.id_hashed,
+        "scorer": scorings[0].scorer if scorings else None,
+        "stage_rules": next((s.rules for s in scorings if "stages" in s.coverage), None),
+        "alignment": [_alignment_text(s) for s in scorings],
         "airflow_sensor": montage.choices["AF"].sensor if "AF" in montage.choices else None,
         "montage": json.dumps({c.channel: _choice_text(c) for c in montage.choices.values()}),
+        "absent": json.dumps(montage.absent),
         "montage_problems": list(montage.problems),
         "repairs": [f"{r.field}: found {r.found}, used {r.used}" for r in recording.repairs],
+        "notes": [*recording.header_notes, *(f"{channel}: {note}" for channel, note in epochs.notes.items())],
     }
-    return pl.DataFrame([report], infer_schema_length=None)
+    texts = ["alignment", "montage_problems", "repairs", "notes"]
+    schema = {c: pl.List(pl.String) for c in texts} | {"cohort": pl.String, "start_clock_s": pl.Float64, "scorer": pl.String,
+              "stage_rules": pl.String, "airflow_sensor": pl.String}  # fmt: skip
+    return pl.DataFrame([report], schema_overrides=schema, infer_schema_length=None)
 
 
-def _choice_text(choice: Any) -> str:
+def _choice_text(choice: Choice) -> str:
     return f"{choice.label}{' - ' + choice.minus_label if choice.minus_label else ''}: {choice.why}"
 
 
 def _alignment_text(scoring: Scoring) -> str:
     a = scoring.alignment
-    text = f"{scoring.source}: {a.stage_count} stages, {a.event_count} events, offset {a.offset_s:+g} s ({a.reason})"
-    return "; ".join([text, *a.cut, *(f"unknown name {u}" for u in a.unknown)])
+    text = f"{scoring.source} ({scoring.scorer}): {a.stage_count} stages, {a.event_count} events, offset {a.offset_s:+g} s"
+    return "; ".join([text, a.reason, *a.cut, *(f"unknown name {u}" for u in a.unknown)])
 
 
-def _epoch_rows(
-    name: str, recording: Recording, epochs: Any, measures: Mapping[str, np.ndarray], scored: pl.DataFrame, ids: list[int]
-) -> pl.DataFrame:
-    start = epochs.start_s
+def _epoch_rows(recording: Recording, epochs: Epochs, ids: Sequence[int]) -> pl.DataFrame:
+    start_s = epochs.start_s
+    unknown = pl.repeat(None, len(start_s), dtype=pl.Float64, eager=True)
+    clock_s = unknown if recording.start_clock_s is None else (start_s + recording.start_clock_s) % DAY_S
     base: dict[str, Any] = {
-        "recording": [name] * len(start),
-        "epoch": np.arange(len(start), dtype=np.int32),
-        "start_s": start,
-        "stop_s": start + EPOCH_S,
-        "clock_s": (start + recording.start_clock_s) % 86_400 if recording.start_clock_s is not None else [None] * len(start),
+        "epoch": np.arange(len(start_s), dtype=np.int32),
+        "start_s": start_s,
+        "stop_s": start_s + EPOCH_S,
+        "clock_s": clock_s,
         "caption_id": np.array(ids, np.int64),
     }
-    for i, channel in enumerate(CHANNELS):
-        has = channel in recording.montage.choices
-        base[f"ok_{channel.lower()}"] = epochs.present[:, i] if has else pl.Series([None] * len(start), dtype=pl.Boolean)
-    frame = pl.DataFrame(base, schema_overrides={"clock_s": pl.Float64})
-    numbers = {k: _column(v) for k, v in measures.items()}
-    return pl.concat([frame, pl.DataFrame(numbers), scored], how="horizontal")
+    for i, channel in enumerate(CHANNELS):  # null: the recording has no such channel; false: bad in this epoch
+        there = channel in recording.montage.choices
+        base[f"ok_{channel.lower()}"] = epochs.present[:, i] if there else unknown.cast(pl.Boolean)
+    return pl.DataFrame(base)
 
 
 def _column(values: np.ndarray) -> pl.Series:
@@ -177,10 +186,11 @@ def _column(values: np.ndarray) -> pl.Series:
     return pl.Series(values).fill_nan(None) if values.dtype.kind == "f" else pl.Series(values)
 
 
-def _coverage(name: str, scorings: Sequence[Scoring], used: Scoring | None) -> pl.DataFrame:
+def _coverage(name: str, scorings: Sequence[Scoring]) -> pl.DataFrame:
+    used = by_kind(scorings)
     rows = [
         {"recording": name, "scorer": s.scorer, "kind": kind, "scored": kind in s.coverage, "why": s.coverage.get(kind),
-         "used": s is used}  # fmt: skip
+         "used": used.get(kind) is s}  # fmt: skip
         for s in scorings
         for kind in KINDS
     ]

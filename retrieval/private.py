@@ -7,12 +7,11 @@ are then not to be had, all else works.
 import json
 import os
 import secrets
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from encoders.errors import BadInput
-from encoders.recordings import Source
+from encoders.recordings import SiteChannels, Source, load_site_channels
 
 
 class Private:
@@ -69,29 +68,15 @@ class Private:
         temporary.write_text(json.dumps(self._sources, indent=0), encoding="utf-8")
         temporary.replace(self._path)
 
-    def channel_overrides(self, given: Path | None) -> dict[str, str] | None:
-        """The cohort's own labels: from the file given, which is then kept, or the one kept earlier."""
+    def site(self, given: Path | None = None) -> SiteChannels:
+        """The cohort's own word on its labels: from the `channels.toml` given, which is then kept, or the one kept earlier."""
         kept = self.folder / "channels.toml"
         if given is None:
-            return channel_table(kept) if kept.is_file() else None
-        table = channel_table(given)
+            return load_site_channels(kept) if kept.is_file() else SiteChannels()
+        site = load_site_channels(given)
         self.folder.mkdir(parents=True, exist_ok=True)
         kept.write_text(given.read_text(encoding="utf-8"), encoding="utf-8")
-        return table
-
-
-def channel_table(path: Path) -> dict[str, str]:
-    """Labels and what they are, from a TOML file with lines `"LABEL" = "channel"`; `BadInput` when it can't be taken."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: no such file; --channels takes a TOML file with lines \"LABEL\" = \"channel\".") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path.name}: not TOML ({error}); lines are \"LABEL\" = \"channel\".") from error
-    labels = table.get("labels", table)
-    if bad := [k for k, v in labels.items() if not isinstance(v, str)]:
-        raise BadInput(f"{path.name}: {bad[0]!r} must name a channel in quotes, such as \"AF\" or \"airflow_therm\".")
-    return dict(labels)
+        return site
 
 
 def _stamp(path: Path) -> list[object]:

@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from encoders.captions import MEASURES
-from encoders.errors import BadInput
+from encoders.captions import load_measures
 from index import Snapshot
 from retrieval.details import details, hit_of, hits_of
 from retrieval.hit import Answer
@@ -21,7 +20,7 @@ _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
 
 def _numbers(snapshot: Snapshot, rows: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
-    columns = [c for c in MEASURES if c in rows.columns and rows[c].dtype.is_numeric()]
+    columns = [c for c in load_measures() if c in rows.columns and rows[c].dtype.is_numeric()]
     return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy(), columns
 
 

@@ -11,30 +11,18 @@ def main() -> None:
     from ui.commands import app
 
     try:
-        app(standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001  the border: everything becomes a line and an exit code
+        app()  # usage errors leave from here with exit code 2
+    except Exception as error:  # noqa: BLE001  the border: everything becomes a line and an exit code
         sys.exit(_exit_code(error))
 
 
-def _exit_code(error: BaseException) -> int:
-    import click
-
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.UsageError):
-        error.show()
-        return 2
-    if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        _say("stopped; what was committed stays, and the same command goes on from there")
-        return 130
+def _exit_code(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         return 0
     from retrieval import UserError
 
     if isinstance(error, (*UserError, OSError)):
-        _say(str(error))
+        _say(" ".join(str(error).split()))
         return 1
     if os.environ.get("SLEEPSEARCH_TRACEBACK"):
         raise error

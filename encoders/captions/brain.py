@@ -4,7 +4,18 @@ import numpy as np
 from scipy import signal
 
 from encoders.captions.frames import (
-    Array, Grid, Night, band, epoch_of, framed, known_mean, known_median, slowed, usable, window_power,
+    Array,
+    Grid,
+    Night,
+    band,
+    epoch_of,
+    framed,
+    known_mean,
+    known_median,
+    samples_of,
+    slowed,
+    usable,
+    window_power,
 )  # fmt: skip
 from encoders.vocabulary import EPOCH_S
 
@@ -90,11 +101,11 @@ def _eye_movements(recording: Night, epochs: Grid) -> Array:
             if (left.start_s, left.rate_hz) != (right.start_s, right.rate_hz) or left.rate_hz < MIN_RATE_HZ:
                 continue
             pair = [slowed(run, 32.0) for run in (left, right)]
-            rate_hz, length = pair[0].rate_hz, min(len(run.samples) for run in pair)
+            rate_hz, length = pair[0].rate_hz, min(len(samples_of(run)) for run in pair)
             if length < EPOCH_S * rate_hz:
                 continue
             sos = signal.butter(2, (SLOW_EYES_HZ[1] / 2, SACCADES_HZ[1]), "bandpass", fs=rate_hz, output="sos")
-            a, b = (signal.sosfiltfilt(sos, run.samples[:length]) for run in pair)
+            a, b = (signal.sosfiltfilt(sos, samples_of(run)[:length]) for run in pair)
             together = np.sqrt(np.maximum(-a * b, 0.0))
             peaks, _ = signal.find_peaks(
                 together, height=EYE_MOVEMENT_UV, distance=max(1, round(EYE_MOVEMENT_GAP_S * rate_hz))

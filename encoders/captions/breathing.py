@@ -1,4 +1,4 @@
-"""Breathing: rate and regularity per belt and airflow, how far airflow fell, whether effort went on, flattening, snore."""
+"""Breathing: rate and regularity per belt and airflow, how far airflow fell, effort, flattening, snore."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,18 @@ import numpy as np
 from scipy import ndimage, signal
 
 from encoders.captions.frames import (
-    Array, Grid, Night, epoch_of, framed, known_mean, known_median, overlapped, slowed, stretches, usable,
+    Array,
+    Grid,
+    Night,
+    epoch_of,
+    framed,
+    known_mean,
+    known_median,
+    overlapped,
+    samples_of,
+    slowed,
+    stretches,
+    usable,
 )  # fmt: skip
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import EPOCH_S
@@ -44,15 +55,15 @@ def find_breaths(runs: Sequence[Run], epochs: Grid, wanted: Array) -> Breaths:
     relative = np.full(int(stop_s * GRID_HZ), np.nan)
     at_s, waves = [np.empty(0)], []
     for run in runs:
-        if run.rate_hz < MIN_RATE_HZ or len(run.samples) < 2 * EPOCH_S * run.rate_hz:  # type: ignore[arg-type]
+        if run.rate_hz < MIN_RATE_HZ or len(samples_of(run)) < 2 * EPOCH_S * run.rate_hz:
             continue
         slow = slowed(run, WORK_HZ)
         rate_hz = slow.rate_hz
         sos = signal.butter(2, BREATH_HZ, "bandpass", fs=rate_hz, output="sos")
-        wave = signal.sosfiltfilt(sos, np.asarray(slow.samples, float))
+        wave = signal.sosfiltfilt(sos, samples_of(slow).astype(float))
         waves.append(Run(slow.start_s, rate_hz, wave))
         size = max(3, round(SWING_S * rate_hz))
-        swing = ndimage.maximum_filter1d(wave, size, mode="nearest") - ndimage.minimum_filter1d(wave, size, mode="nearest")
+        swing = ndimage.maximum_filter1d(wave, size) - ndimage.minimum_filter1d(wave, size)
         grid = np.arange(int(np.ceil(slow.start_s * GRID_HZ)), int(min(slow.stop_s, stop_s) * GRID_HZ))
         grid = grid[grid >= 0]
         if len(grid) == 0:
@@ -67,7 +78,8 @@ def find_breaths(runs: Sequence[Run], epochs: Grid, wanted: Array) -> Breaths:
         with np.errstate(divide="ignore", invalid="ignore"):
             relative[grid] = np.where(good & (usual > 0), sampled / usual, np.nan)
         local = np.interp(np.arange(len(wave)) / rate_hz + slow.start_s, grid / GRID_HZ, usual)
-        peaks, _ = signal.find_peaks(wave, prominence=PROMINENCE * local, distance=max(1, round(BREATH_S[0] * rate_hz)), wlen=round(30 * rate_hz))
+        apart, reach = max(1, round(BREATH_S[0] * rate_hz)), round(EPOCH_S * rate_hz)
+        peaks, _ = signal.find_peaks(wave, prominence=PROMINENCE * local, distance=apart, wlen=reach)
         at_s.append(slow.start_s + peaks / rate_hz)
     return Breaths(np.sort(np.concatenate(at_s)), relative, tuple(waves))
 
@@ -98,7 +110,7 @@ def breath_columns(breaths: Breaths, start_s: Array, wanted: Array) -> tuple[Arr
 
 def measure_breathing(recording: Night, epochs: Grid) -> dict[str, Array]:
     """Respiratory columns `(n,)` float64, NaN where the sensor is absent, bad or slower than 4 Hz."""
-    start_s, n = epochs.start_s, len(epochs.start_s)
+    start_s = epochs.start_s
     out: dict[str, Array] = {}
     found = {}
     for slot, name in (("THX", "thx"), ("ABD", "abd"), ("AF", "flow")):
@@ -116,7 +128,8 @@ def measure_breathing(recording: Night, epochs: Grid) -> dict[str, Array]:
     out["flow_reduction_pct"] = np.where(known, np.clip(fall, 0.0, 100.0), np.nan)
     columns = {key: np.where(known, 0.0, np.nan) for key in ("flow_low_s", "flow_absent_s")}
     judged = _per_epoch(np.isfinite(flow) & np.isfinite(effort), start_s).sum(axis=1) >= EPOCH_S * GRID_HZ / 2
-    columns |= {key: np.where(judged, 0.0, np.nan) for key in ("flow_absent_with_effort_s", "flow_absent_without_effort_s")}
+    for key in ("flow_absent_with_effort_s", "flow_absent_without_effort_s"):
+        columns[key] = np.where(judged, 0.0, np.nan)
     for key, level in (("flow_low_s", LOW), ("flow_absent_s", ABSENT)):
         with np.errstate(invalid="ignore"):
             first, last = stretches(flow < level)
@@ -132,7 +145,7 @@ def measure_breathing(recording: Night, epochs: Grid) -> dict[str, Array]:
                 keys += ["flow_absent_with_effort_s"] if kept >= EFFORT_KEPT else []
                 keys += ["flow_absent_without_effort_s"] if kept <= EFFORT_LOST else []
             for name in keys:
-                columns[name][hit] = np.fmax(columns[name][hit], np.where(np.isnan(columns[name][hit]), np.nan, lasting))
+                columns[name][hit] = np.maximum(columns[name][hit], lasting)  # NaN stays NaN
     out |= columns
     out["flow_flatness"] = _flatness(recording, epochs)
     out["belt_correlation"] = _belt_correlation(found["THX"].waves, found["ABD"].waves, epochs)
@@ -163,10 +176,10 @@ def _flatness(recording: Night, epochs: Grid) -> Array:
         return out
     total, count = np.zeros(n), np.zeros(n)
     for run in recording.runs("AF"):
-        if run.rate_hz < MIN_RATE_HZ or len(run.samples) < 2 * EPOCH_S * run.rate_hz:  # type: ignore[arg-type]
+        if run.rate_hz < MIN_RATE_HZ or len(samples_of(run)) < 2 * EPOCH_S * run.rate_hz:
             continue
         slow = slowed(run, WORK_HZ)
-        samples = np.asarray(slow.samples, float)
+        samples = samples_of(slow).astype(float)
         # Over the middle of the swing, not the mean: inspiration and expiration last unequally long.
         size = max(3, round(2 * SWING_S * slow.rate_hz))
         middle = ndimage.maximum_filter1d(samples, size) + ndimage.minimum_filter1d(samples, size)
@@ -197,8 +210,8 @@ def _belt_correlation(thorax: Sequence[Run], abdomen: Sequence[Run], epochs: Gri
         for b in abdomen:
             if (a.start_s, a.rate_hz) != (b.start_s, b.rate_hz):
                 continue
-            length = min(len(a.samples), len(b.samples))  # type: ignore[arg-type]
-            a, b = (Run(run.start_s, run.rate_hz, np.asarray(run.samples)[:length]) for run in (a, b))
+            length = min(len(samples_of(a)), len(samples_of(b)))
+            a, b = (Run(run.start_s, run.rate_hz, samples_of(run)[:length]) for run in (a, b))
             pairs = zip(framed([a], epochs.start_s, both), framed([b], epochs.start_s, both), strict=True)
             for (rows, x, _), (_, y, _) in pairs:
                 x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)

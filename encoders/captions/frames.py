@@ -1,4 +1,4 @@
-"""Laying a channel over the epoch grid at its own rate: one row per epoch, nothing invented where samples are missing."""
+"""Laying a channel over the epoch grid at its own rate: one row per epoch, nothing invented where samples miss."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -27,6 +27,11 @@ class Grid(Protocol):
     def present(self) -> Array: ...
 
 
+def samples_of(run: Run) -> Array:
+    """A run's samples as an array."""
+    return np.asarray(run.samples)
+
+
 def usable(epochs: Grid, channel: str) -> Array:
     """Epochs `(n,)` bool in which a slot of `vocabulary.CHANNELS` may be measured."""
     return np.asarray(epochs.present[:, CHANNELS.index(channel)], bool)
@@ -40,7 +45,7 @@ def framed(
     Small blocks keep the spectra in the processor's cache. Runs slower than `min_rate_hz` give nothing.
     """
     for run in runs:
-        samples = np.asarray(run.samples)
+        samples = samples_of(run)
         length = round(EPOCH_S * run.rate_hz)
         if run.rate_hz < min_rate_hz or length == 0 or len(samples) < length:
             continue
@@ -69,12 +74,13 @@ def window_power(samples: Array, rate_hz: float, window_s: float, up_to_hz: floa
 
 def band(power: Array, hz: Array, low_hz: float, high_hz: float) -> Array:
     """Sum of the bins in `[low_hz, high_hz)` along the last axis."""
-    return power[..., (hz >= low_hz) & (hz < high_hz)].sum(axis=-1)
+    total: Array = power[..., (hz >= low_hz) & (hz < high_hz)].sum(axis=-1)
+    return total
 
 
 def slowed(run: Run, to_hz: float) -> Run:
     """A waveform averaged in blocks down to about `to_hz`, for what is far slower than its own rate; NaN becomes 0."""
-    samples = np.nan_to_num(np.asarray(run.samples))
+    samples = np.nan_to_num(samples_of(run))
     factor = max(1, int(run.rate_hz // to_hz))
     whole = len(samples) // factor * factor
     mean = samples[:whole].reshape(-1, factor).mean(axis=1) if factor > 1 else samples
@@ -84,7 +90,7 @@ def slowed(run: Run, to_hz: float) -> Run:
 def thinned(run: Run, to_hz: float) -> Run:
     """A step channel with only every k-th sample kept, down to about `to_hz`: held values are never averaged."""
     factor = max(1, int(run.rate_hz // to_hz))
-    return Run(run.start_s, run.rate_hz / factor, np.asarray(run.samples)[::factor])
+    return Run(run.start_s, run.rate_hz / factor, samples_of(run)[::factor])
 
 
 def stretches(mask: Array) -> tuple[Array, Array]:

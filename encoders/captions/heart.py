@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import sleepecg
 from scipy import ndimage
+from sleepecg.heartbeats import detect_heartbeats
 
-from encoders.captions.frames import Array, Grid, Night, epoch_of, overlapped, stretches, thinned, usable
+from encoders.captions.frames import Array, Grid, Night, epoch_of, overlapped, samples_of, stretches, thinned, usable
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import EPOCH_S
 
@@ -26,10 +26,10 @@ def beat_intervals(runs: Sequence[Run]) -> tuple[Array, Array]:
     """Accepted RR intervals: the time in the middle of each and its length, in seconds."""
     middle, length = [np.empty(0)], [np.empty(0)]
     for run in runs:
-        samples = np.nan_to_num(np.asarray(run.samples))  # those epochs are not usable
+        samples = np.nan_to_num(samples_of(run))  # those epochs are not usable
         if run.rate_hz < MIN_ECG_HZ or len(samples) < 10 * run.rate_hz or np.ptp(samples) == 0:
             continue
-        beats_s = run.start_s + sleepecg.detect_heartbeats(samples, run.rate_hz) / run.rate_hz
+        beats_s = run.start_s + detect_heartbeats(samples, run.rate_hz) / run.rate_hz
         rr_s = np.diff(beats_s)
         if len(rr_s) < 5:
             continue
@@ -64,9 +64,9 @@ def measure_heart(recording: Night, epochs: Grid) -> dict[str, Array]:
 
     monitor = usable(epochs, "HR") & ~good
     runs = [thinned(run, TREND_HZ) for run in recording.runs("HR")] if monitor.any() else []
-    hr_s = np.concatenate([np.empty(0), *(run.start_s + np.arange(len(run.samples)) / run.rate_hz for run in runs)])
-    hr = np.concatenate([np.empty(0), *(np.asarray(run.samples, float) for run in runs)])
-    step_s = np.concatenate([np.empty(0), *(np.full(len(run.samples), 1 / run.rate_hz) for run in runs)])
+    hr = np.concatenate([np.empty(0), *(samples_of(run).astype(float) for run in runs)])
+    hr_s = np.concatenate([np.empty(0), *(run.start_s + np.arange(len(samples_of(run))) / run.rate_hz for run in runs)])
+    step_s = np.concatenate([np.empty(0), *(np.full(len(samples_of(run)), 1 / run.rate_hz) for run in runs)])
     inside = (hr >= MONITOR_BPM[0]) & (hr <= MONITOR_BPM[1])
     hr_s, hr, step_s = hr_s[inside], hr[inside], step_s[inside]
     index = epoch_of(hr_s, start_s)
@@ -80,7 +80,7 @@ def measure_heart(recording: Night, epochs: Grid) -> dict[str, Array]:
     from_monitor = _trends(hr_s, hr, held, start_s) if held.any() else from_ecg
     known = good | held
     out: dict[str, Array] = {"hr_min_bpm": low, "hr_mean_bpm": mean, "hr_max_bpm": high, "hr_source": source}
-    out["hr_trends"] = np.where(good, from_ecg[0], np.where(held, from_monitor[0], None))
+    out["hr_trends"] = np.where(good, from_ecg[0], from_monitor[0])  # both None where they are not wanted
     for name, a, b in (("hr_rise_bpm", from_ecg[1], from_monitor[1]), ("hr_fall_bpm", from_ecg[2], from_monitor[2])):
         out[name] = np.where(known, np.where(good, a, b), np.nan)
     return out

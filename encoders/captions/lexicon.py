@@ -16,14 +16,6 @@ CONCEPT_KINDS = ("stage", "event", "measure", "position", "quality")
 LEVELS = ("epoch", "night", "subject")
 TYPO_LETTERS = 5  # shorter words are too near to others
 TYPO_CUTOFF = 0.84  # one slip in six letters; "breathing"/"breeding" (.71) stay apart
-# Whole words of questions that are near a phrase and are not it.
-ORDINARY = frozenset(
-    "abnormal awaken awakens awakening below breath breathe breathes breathing central duration during epoch epochs "
-    "events having heart heard hours index large least light lights longer lower middle minute minutes movement "
-    "movements nights normal patient patients people position positions power quiet rapid rate rates reduce regular "
-    "season segment segments shallow short sleeper sleepers slept slower snowing stage stages subject subjects "
-    "waves while women wake work world pause pauses second seconds recording recordings right rights".split()
-)
 
 
 class BadLexicon(BadInput):
@@ -98,15 +90,17 @@ class Lexicon:
 
     concepts: dict[str, Concept]
     quantities: dict[str, Quantity]
+    ordinary: frozenset[str] = frozenset()
     _owner: dict[tuple[str, ...], Concept | Quantity] = field(repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        for entry in (*self.concepts.values(), *self.quantities.values()):
+        entries: list[Concept | Quantity] = [*self.concepts.values(), *self.quantities.values()]
+        for entry in entries:
             for phrase in entry.phrases:
                 key = tuple(word for word, _, _ in words_of(phrase))
                 owner = self._owner.setdefault(key, entry)
                 if owner is not entry:
-                    raise BadLexicon(f"lexicon.toml: {phrase!r} belongs to {owner.id!r} and to {entry.id!r}; leave one.")
+                    raise BadLexicon(f"lexicon.toml: {phrase!r} belongs to {owner.id!r} and {entry.id!r}; leave one.")
 
     def find(self, question: str) -> list[Match]:
         """Every phrase in the question, none inside another, in its order; the longest one at a place wins.
@@ -115,36 +109,29 @@ class Lexicon:
         taken for a phrase's word when it is near enough and is no ordinary word.
         """
         words = words_of(question)
-        longest = max(map(len, self._owner))
+        meant = [self._mended(word) for word, _, _ in words]
+        longest = max(map(len, self._owner), default=0)
         matches, at = [], 0
         while at < len(words):
             for length in range(min(longest, len(words) - at), 0, -1):
-                found = self._look_up(tuple(word for word, _, _ in words[at : at + length]))
-                if found is not None:
+                key = tuple(meant[at : at + length])
+                if (entry := self._owner.get(key)) is not None:
                     start, stop = words[at][1], words[at + length - 1][2]
-                    matches.append(Match(start, stop, question[start:stop], *found))
+                    written = tuple(word for word, _, _ in words[at : at + length])
+                    typo = " ".join(key) if key != written else None
+                    matches.append(Match(start, stop, question[start:stop], entry, typo))
                     at += length
                     break
             else:
                 at += 1
         return matches
 
-    def _look_up(self, key: tuple[str, ...]) -> tuple[Concept | Quantity, str | None] | None:
-        if key in self._owner:
-            return self._owner[key], None
-        known = self._known_words()
-        mended = []
-        for word in key:
-            if word in known or word in ORDINARY or len(word) < TYPO_LETTERS or not word.isalpha():
-                mended.append(word)
-                continue
-            near = difflib.get_close_matches(word, known, n=1, cutoff=TYPO_CUTOFF)
-            mended.append(near[0] if near and near[0][0] == word[0] else word)
-        owner = self._owner.get(tuple(mended))
-        return (owner, " ".join(mended)) if owner is not None else None
-
-    def _known_words(self) -> list[str]:
-        return _long_words(tuple(self._owner))
+    def _mended(self, word: str) -> str:
+        known = _long_words(tuple(self._owner))
+        if word in known or word in self.ordinary or len(word) < TYPO_LETTERS or not word.isalpha():
+            return word
+        near = difflib.get_close_matches(word, known, n=1, cutoff=TYPO_CUTOFF)
+        return near[0] if near and near[0][0] == word[0] else word
 
 
 @cache
@@ -192,22 +179,24 @@ def load_lexicon(path: Path | None = None) -> Lexicon:
     for quantity in quantities.values():
         _check(quantity.id, "level", quantity.level, LEVELS)
         _check(quantity.id, "of", quantity.of, (None, *concepts))
-    return Lexicon(concepts, quantities)
+    return Lexicon(concepts, quantities, frozenset(tables.get("ordinary", ())))
 
 
 def _entry(kind: type, table: dict[str, Any]) -> Any:
     known = {f.name for f in fields(kind)}
     for name in table.keys() - known:
         near = difflib.get_close_matches(name, known, n=1)
-        raise BadLexicon(f"lexicon.toml: {table.get('id')!r} has unknown field {name!r}{f'; {near[0]}?' if near else ''}.")
-    frozen = {
-        name: tuple(tuple(item) if isinstance(item, list) else item for item in value) if isinstance(value, list) else value
-        for name, value in table.items()
-    }
+        hint = f"; {near[0]}?" if near else ""
+        raise BadLexicon(f"lexicon.toml: {table.get('id')!r} has unknown field {name!r}{hint}.")
+    frozen = {name: _frozen(value) for name, value in table.items()}
     try:
         return kind(**frozen)
     except TypeError as error:
         raise BadLexicon(f"lexicon.toml: {table.get('id')!r}: {error}.") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _check(owner: str, name: str, value: object, possible: tuple[object, ...]) -> None:

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from encoders.captions.frames import Array, Grid, Night, band, framed, known_median, thinned, usable, window_power
+from encoders.captions.frames import (
+    Array,
+    Grid,
+    Night,
+    band,
+    framed,
+    known_median,
+    samples_of,
+    thinned,
+    usable,
+    window_power,
+)
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import EPOCH_S, POSITIONS
 
@@ -49,7 +60,7 @@ def measure_position(recording: Night, epochs: Grid) -> dict[str, Array]:
     words = np.array([*POSITIONS.values(), None], object)
     for run in recording.runs("POS") if wanted.any() else []:
         thin = thinned(run, 4.0)
-        samples = np.nan_to_num(np.asarray(thin.samples, float), nan=-1.0)
+        samples = np.nan_to_num(samples_of(thin).astype(float), nan=-1.0)
         for rows, codes, rate_hz in framed([Run(thin.start_s, thin.rate_hz, samples)], epochs.start_s, wanted):
             count = np.stack([(codes == code).mean(axis=1) for code in POSITIONS], axis=1)
             most = np.where(count.max(axis=1) >= 0.5, count.argmax(axis=1), -1)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, signal
 
-from encoders.captions.frames import Array, Grid, Night, epoch_of, framed, overlapped, thinned, usable
+from encoders.captions.frames import Array, Grid, Night, framed, overlapped, samples_of, thinned, usable
 from encoders.recordings.timeline import Run
-from encoders.vocabulary import EPOCH_S
 
 SPO2_PCT = (50.0, 100.0)  # outside it an oximeter says that it has lost the finger
 RATE_HZ = 4.0  # finer than any oximeter averages
@@ -43,7 +42,7 @@ def saturation(runs: Sequence[Run]) -> Iterator[Saturation]:
     """Each run's valid saturation; runs shorter than ten values are left out."""
     for run in runs:
         thin = thinned(run, RATE_HZ)
-        pct = np.asarray(thin.samples, float)
+        pct = samples_of(thin).astype(float)
         if len(pct) < 10:
             continue
         pct = np.where((pct >= SPO2_PCT[0]) & (pct <= SPO2_PCT[1]), pct, np.nan)
@@ -107,5 +106,6 @@ def find_desaturations(runs: Sequence[Run], *, min_fall_pct: float = MIN_FALL_PC
             back = np.flatnonzero(pct[nadir : until + 1] >= top - 1.0)  # recovered to within one per cent
             after = pct[nadir : until + 1]
             stop = nadir + (int(back[0]) if len(back) else int(after.argmax()))
-            found.append(Desaturation(time_s[start], time_s[nadir], time_s[max(stop, ends[number])], fall, float(pct[nadir])))
+            from_s, nadir_s, to_s = (float(time_s[at]) for at in (start, nadir, max(stop, ends[number])))
+            found.append(Desaturation(from_s, nadir_s, to_s, fall, float(pct[nadir])))
     return found

@@ -39,7 +39,11 @@ def scored_columns() -> list[str]:
 def by_kind(scorings: Scorings) -> dict[str, Scoring]:
     """For each kind of `vocabulary.KINDS` the first scoring that covers it; kinds that nobody scored are no keys."""
     several = [scorings] if isinstance(scorings, Scoring) else list(scorings or ())
-    return {kind: next(s for s in several if kind in s.coverage) for kind in KINDS if any(kind in s.coverage for s in several)}
+    return {
+        kind: next(s for s in several if kind in s.coverage)
+        for kind in KINDS
+        if any(kind in s.coverage for s in several)
+    }
 
 
 def chosen_events(scorings: Scorings) -> list[Event]:
@@ -47,7 +51,12 @@ def chosen_events(scorings: Scorings) -> list[Event]:
     several = [scorings] if isinstance(scorings, Scoring) else list(scorings or ())
     chosen = by_kind(several)
     return sorted(
-        (event for s in several for event in s.events if (kind := EVENTS.get(event.name)) is None or chosen.get(kind) is s),
+        (
+            event
+            for s in several
+            for event in s.events
+            if (kind := EVENTS.get(event.name)) is None or chosen.get(kind) is s
+        ),
         key=lambda event: (event.start_s, event.stop_s),
     )
 

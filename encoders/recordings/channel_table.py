@@ -15,7 +15,6 @@ from encoders.recordings.units import fold_unit
 from encoders.vocabulary import CHANNELS, POSITIONS
 
 TABLE: Final = Path(__file__).with_name("channels.toml")
-_PAIR_SIGN: Final = "[-:/]?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,9 @@ class ChannelTable:
         if canonical := self.pairs.get((plus, minus)):
             return Meaning(canonical, f"the label states {plus.upper()}-{minus.upper()}")
         if canonical := self.pairs.get((minus, plus)):
-            why = f"the label states {plus.upper()}-{minus.upper()}: {minus.upper()}-{plus.upper()} with its sign turned"
+            why = (
+                f"the label states {plus.upper()}-{minus.upper()}: {minus.upper()}-{plus.upper()} with its sign turned"
+            )
             return Meaning(canonical, why, sign=-1, rank=1)
         return None
 
@@ -172,7 +173,8 @@ def load_table() -> ChannelTable:
     pairs |= {tuple(text.split("-")): known(name, "pairs") for text, name in raw["pairs"].items()}
     any_electrode = "(" + "|".join(sorted((text for text in spelled if "_" not in text), key=len, reverse=True)) + ")"
     slots = {
-        name: Slot(slot["unit"], tuple(slot["main"]), slot.get("substitutes", {})) for name, slot in raw["slots"].items()
+        name: Slot(slot["unit"], tuple(slot["main"]), slot.get("substitutes", {}))
+        for name, slot in raw["slots"].items()
     }
     if tuple(slots) != CHANNELS:
         raise BadInput(f"channels.toml: slots are {', '.join(slots)}, not {', '.join(CHANNELS)}")
@@ -184,7 +186,8 @@ def load_table() -> ChannelTable:
         {unit: {fold_unit(text): factor for text, factor in table.items()} for unit, table in raw["units"].items()},
         {fold_unit(text): known(name, "unit_means") for text, name in raw["unit_means"].items()},
         raw["envelope"]["below_hz"], raw["envelope"]["of"], spelled, pairs,
-        re.compile(f"(?:eeg|eog)?{any_electrode}{_PAIR_SIGN}{any_electrode}"), re.compile(f"(?:eeg|eog)?{any_electrode}"),
+        re.compile(f"(?:eeg|eog)?{any_electrode}[-:/]?{any_electrode}"),
+        re.compile(f"(?:eeg|eog)?{any_electrode}"),
     )  # fmt: skip
 
 
@@ -207,7 +210,7 @@ def _cohort(name: str, raw: Mapping[str, Any], known: Any) -> Cohort:
         name, labels, derive, tuple(frozenset(labelled) for labelled in raw.get("recognise", ())),
         {fold(text): float(rate) for text, rate in raw.get("rate_hz", {}).items()},
         {fold(flag): fold(text) for flag, text in raw.get("lead_off", {}).items()},
-        codes, f"{position.get('status', '')}: {position.get('why', '')}",
+        codes, ": ".join(filter(None, (position.get("status"), position.get("why")))),
     )  # fmt: skip
 
 
@@ -237,7 +240,7 @@ def _unclear(raw: Mapping[str, Any], generic: Cohort, cohorts: Mapping[str, Coho
     keys = said.keys() | {key for cohort in cohorts.values() for key in cohort.labels if key not in generic.labels}
     unclear = {}
     for key in keys:
-        choices: dict[str, tuple[str, ...]] = {name: () for name in extra.get(key, ())}
+        choices: dict[str, tuple[str, ...]] = dict.fromkeys(extra.get(key, ()), ())
         for cohort in cohorts.values():
             if key in cohort.labels:
                 name = cohort.labels[key][0]

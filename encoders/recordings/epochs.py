@@ -1,14 +1,14 @@
 """A night as 30-second epochs: signals on the 64 Hz grid, what is present, its quality, and each channel's statistics.
 
-Whatever epochs are asked for, quality and statistics are judged over the whole recording (on the 30-second grid that runs
-through the epochs asked for), so an epoch comes out the same alone, in a slice and in its night. Missing is a mask:
-a gap, a dead sensor or an absent channel is never filled with a signal.
+Whatever epochs are asked for, quality and statistics are judged over the whole recording (on the 30-second grid that
+runs through the epochs asked for), so an epoch comes out the same alone, in a slice and in its night. Missing is a
+mask: a gap, a dead sensor or an absent channel is never filled with a signal.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 Times = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
+Sample = TypeVar("Sample", np.float32, np.bool_)
 
 _STATUS_SHARE = 0.9  # an oximeter status that is set this often while readings are in range means something else
 _SLACK_S = 1e-6  # times are sums of floats: sooner or later by less than this is the same instant
@@ -37,7 +38,7 @@ class HasChannels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Each channel's distribution at 64 Hz over the present epochs of its recording; float32 `(12,)`, NaN where it has none."""
+    """Each channel's distribution at 64 Hz over all present epochs of its recording; float32 `(12,)`, NaN without."""
 
     mean: Floats
     sd: Floats
@@ -56,10 +57,10 @@ class ChannelStatistics:
 class Epochs:
     """Epochs of one recording, in the order of `vocabulary.CHANNELS`, physical units.
 
-    `start_s` float64 `(n,)` seconds from the recording's start; `signals` float32 `(n, 12, 1920)`, zero where not present,
-    or None when they were not asked for (then `statistics` is None too); `present` bool `(n, 12)`; `quality` uint8
-    `(n, 12)`, bits of `Quality` (0 without `present`: the recording has no such channel); `notes` says what holds for a
-    channel all night, by channel.
+    `start_s` float64 `(n,)` seconds from the recording's start; `signals` float32 `(n, 12, 1920)`, zero where not
+    present, or None when they were not asked for (then `statistics` is None too); `present` bool `(n, 12)`; `quality`
+    uint8 `(n, 12)`, bits of `Quality` (0 without `present`: the recording has no such channel); `notes` says what
+    holds for a channel all night, by channel.
     """
 
     start_s: Times
@@ -85,7 +86,7 @@ class Epochs:
 
 
 def epoch_grid(duration_s: float, scoring: Scoring | None = None) -> Times:
-    """Starts of the whole epochs of a recording, float64 `(n,)` seconds: on the scored grid, else from the recording's start.
+    """Starts of a recording's whole epochs, float64 `(n,)` seconds, on the scored grid or else from its start.
 
     The offset of the scored grid may be any fraction of an epoch; what remains before the first and after the last
     whole epoch is dropped.
@@ -93,15 +94,15 @@ def epoch_grid(duration_s: float, scoring: Scoring | None = None) -> Times:
     offset_s = min(span.start_s for span in scoring.stages) % EPOCH_S if scoring and scoring.stages else 0.0
     offset_s = 0.0 if EPOCH_S - offset_s < _SLACK_S else round(offset_s, 9)
     count = math.floor((duration_s - offset_s + _SLACK_S) / EPOCH_S)
-    return offset_s + EPOCH_S * np.arange(max(0, count))
+    return offset_s + EPOCH_S * np.arange(max(0, count), dtype=np.float64)
 
 
 def build_epochs(recording: HasChannels, start_s: Times, *, signals: bool = True, out: Floats | None = None) -> Epochs:
     """Epochs of a recording at `start_s` `(n,)`, multiples of 30 s apart.
 
-    A waveform epoch is present when one run covers it and no rule of `quality.toml` speaks against it; a step channel when
-    more than half of it is valid. `signals=False` leaves out resampling and statistics. `out`, float32 `(n, 12, 1920)`
-    (a mapped file, say), takes the signals instead of a new array. ValueError for times off one grid.
+    A waveform epoch is present when one run covers it and no rule of `quality.toml` speaks against it; that of a step
+    channel when at least half of it is valid. `signals=False` leaves out resampling and statistics. `out`, float32
+    `(n, 12, 1920)` (a mapped file, say), takes the signals instead of a new array. ValueError for times off one grid.
     """
     start_s = np.asarray(start_s, np.float64)
     origin_s = float(start_s[0]) if len(start_s) else 0.0
@@ -120,7 +121,8 @@ def build_epochs(recording: HasChannels, start_s: Times, *, signals: bool = True
         runs = [run for run in recording.runs(channel) if len(_samples(run))]
         night = _Night.over(runs, origin_s) if runs else None
         if night is not None:
-            notes[channel] = (_step if channel in STEP_CHANNELS else _waveform)(recording, channel, runs, night, signals)
+            fill_night = _step if channel in STEP_CHANNELS else _waveform
+            notes[channel] = fill_night(recording, channel, runs, night, signals)
             rows = wanted - night.first
             inside = (rows >= 0) & (rows < len(night.present))
             present[inside, c], quality[inside, c] = night.present[rows[inside]], night.quality[rows[inside]]
@@ -149,7 +151,7 @@ class _Night:
     def over(cls, runs: Sequence[Run], origin_s: float) -> "_Night":
         first = math.floor((min(run.start_s for run in runs) - origin_s + _SLACK_S) / EPOCH_S)
         stop = math.ceil((max(run.stop_s for run in runs) - origin_s - _SLACK_S) / EPOCH_S)
-        numbers = np.arange(first, max(stop, first + 1))
+        numbers = np.arange(first, max(stop, first + 1), dtype=np.float64)
         return cls(first, origin_s + EPOCH_S * numbers, np.zeros(len(numbers), bool), np.zeros(len(numbers), np.uint8))
 
     def covered(self, run: Run) -> slice:
@@ -181,7 +183,7 @@ def _waveform(recording: HasChannels, channel: str, runs: Sequence[Run], night: 
         if not np.isfinite(np.dot(samples, samples)):
             finite = np.isfinite(samples)
             night.present[where] = _native(finite, run, night.start_s[where]).all(axis=1)
-            samples = fill(samples, finite, len(samples))
+            samples = fill(samples, finite, len(samples), np.arange(len(samples)))
             native = _native(samples, run, night.start_s[where])
         parts.append((native, run.rate_hz))
         rows.append(where)
@@ -223,14 +225,14 @@ def _step(recording: HasChannels, channel: str, runs: Sequence[Run], night: _Nig
         start_s = night.start_s[where]
         measured = (samples >= low) & (samples <= high)  # NaN is not
         valid = measured & ~_is_set(flags, run) if flags else measured
-        shares = _native(valid, run, start_s).mean(axis=1)
-        out_share = 0.0 if measured.all() else 1 - _native(measured, run, start_s).mean(axis=1)
+        shares, out_share = _share(valid, run, start_s), 1 - _share(measured, run, start_s)
         night.present[where] = shares >= 0.5
-        why = np.where(out_share > 0.25, Quality.OUT_OF_RANGE, 0) | np.where(1 - shares - out_share > 0.25, Quality.LEAD_OFF, 0)
+        why = (out_share > 0.25) * Quality.OUT_OF_RANGE | (1 - shares - out_share > 0.25) * Quality.LEAD_OFF
         night.quality[where] = np.where(night.present[where], 0, why)
         if night.signals is not None:
             count = len(start_s) * EPOCH_SAMPLES
-            night.signals[where] = hold(samples, valid, run.rate_hz, start_s[0] - run.start_s, count).reshape(-1, EPOCH_SAMPLES)
+            held = hold(samples, valid, run.rate_hz, start_s[0] - run.start_s, count)
+            night.signals[where] = held.reshape(-1, EPOCH_SAMPLES)
     return note
 
 
@@ -242,14 +244,19 @@ def _copy(signals: Floats, rows: NDArray[np.int64], kept: Bools, out: Floats) ->
         out[kept] = signals[rows[kept]]
 
 
-def _native(samples: NDArray, run: Run, start_s: Times) -> NDArray:
+def _native(samples: NDArray[Sample], run: Run, start_s: Times) -> NDArray[Sample]:
     """A run's own samples by epoch, `(n, samples)`; a view where epochs hold a whole number of samples."""
     length = max(1, math.floor(EPOCH_S * run.rate_hz + 1e-6))
     first = np.rint((start_s - run.start_s) * run.rate_hz).astype(np.int64)
     stop = int(first[0]) + len(first) * length
     if first[0] >= 0 and stop <= len(samples) and (np.diff(first) == length).all():
         return samples[first[0] : stop].reshape(-1, length)
-    return samples[np.clip(first[:, None] + np.arange(length), 0, len(samples) - 1)]
+    return np.take(samples, first[:, None] + np.arange(length), mode="clip")
+
+
+def _share(mask: Bools, run: Run, start_s: Times) -> Times:
+    """The share of each epoch's samples that a mask of a run's samples holds, `(n,)`."""
+    return np.ones(len(start_s)) if mask.all() else np.asarray(_native(mask, run, start_s).mean(axis=1))
 
 
 def _share_set(flag: Run, start_s: Times) -> Times:
@@ -258,7 +265,8 @@ def _share_set(flag: Run, start_s: Times) -> Times:
     places = (start_s - flag.start_s) * flag.rate_hz
     ends = places + EPOCH_S * flag.rate_hz
     index = np.arange(len(seconds))
-    return (np.interp(ends, index, seconds) - np.interp(places, index, seconds)) / EPOCH_S
+    set_s: Times = np.interp(ends, index, seconds) - np.interp(places, index, seconds)
+    return set_s / EPOCH_S
 
 
 def _is_set(flags: Sequence[Run], run: Run) -> Bools:
@@ -278,9 +286,9 @@ def _describe(signals: Floats, present: Bools) -> list[float]:
     kept = signals if present.all() else signals[present]
     if not len(kept):
         return [math.nan] * 10 + [0.0]
-    means = kept @ np.full(EPOCH_SAMPLES, 1 / EPOCH_SAMPLES, np.float32)
-    centred = kept - means[:, None]
-    variance = np.vecdot(centred, centred).mean(dtype=np.float64) / EPOCH_SAMPLES + means.var(dtype=np.float64)
+    means = (kept @ np.ones(EPOCH_SAMPLES, np.float32)).astype(np.float64) / EPOCH_SAMPLES
+    centred = kept - means.astype(np.float32)[:, None]
+    variance = np.vecdot(centred, centred).mean(dtype=np.float64) / EPOCH_SAMPLES + means.var()
     values = kept.reshape(-1)
     values.sort()
     places = np.array([0.5, 0.01, 0.05, 0.25, 0.75, 0.95, 0.99]) * (len(values) - 1)
@@ -288,6 +296,6 @@ def _describe(signals: Floats, present: Bools) -> list[float]:
     upper = values[np.minimum(below + 1, len(values) - 1)]
     median, *others = values[below] + (places - below) * (upper - values[below])
     # The half of the sorted values that lies closest around the median is one of its windows.
-    half = (len(values) + 1) // 2
-    mad = np.maximum(np.float32(median) - values[: len(values) - half + 1], values[half - 1 :] - np.float32(median)).min()
-    return [means.mean(dtype=np.float64), math.sqrt(variance), median, mad, *others, len(kept) * EPOCH_S]
+    half, middle = (len(values) + 1) // 2, np.float32(median)
+    mad = np.maximum(middle - values[: len(values) - half + 1], values[half - 1 :] - middle).min()
+    return [means.mean(), math.sqrt(variance), median, mad, *others, len(kept) * EPOCH_S]

@@ -13,7 +13,8 @@ from typing import Any
 from encoders.errors import AmbiguousChannel
 from encoders.recordings.channel_table import ChannelTable, Meaning, Unclear, fold, load_table, parse_derivation
 from encoders.recordings.header import SignalHeader
-from encoders.recordings.units import fold_unit, scale_to
+from encoders.recordings.montage_sources import Reading, Source
+from encoders.recordings.units import fold_unit
 from encoders.vocabulary import CHANNELS
 
 _NOT_VIEWED = frozenset({"electrode", "status"})
@@ -23,8 +24,8 @@ _NOT_VIEWED = frozenset({"electrode", "status"})
 class Choice:
     """One channel of a recording: samples are `(label - minus_label) * scale`, in `unit`.
 
-    channel: a slot of `vocabulary.CHANNELS`, or the canonical id of one measured and viewed beside them. sensor: what AF, HR
-    and SPO2 came from. index, minus_index: positions in the list of signals that was resolved.
+    channel: a slot of `vocabulary.CHANNELS`, or the canonical id of one measured and viewed beside them. sensor: what
+    AF, HR and SPO2 came from. index, minus_index: positions in the list of signals that was resolved.
     """
 
     channel: str
@@ -55,9 +56,10 @@ class Row:
 class Montage:
     """The channels of a recording.
 
-    choices: by channel; a slot that nothing serves is not a key, and `absent` says why. unmapped: labels that serve nothing.
-    problems: one line per label that somebody must explain before its slot can be filled. notes: duplicates, refused
-    derivations. position_codes: raw code -> word, only while POS is served. lead_off: channel -> label of its flag.
+    choices: by channel; a slot that nothing serves is not a key, and `absent` says why. unmapped: labels that serve
+    nothing. problems: one line per label that somebody must explain before its slot can be filled. notes: duplicates,
+    refused derivations. position_codes: raw code -> word, only while POS is served. lead_off: channel -> label of its
+    flag.
     """
 
     choices: dict[str, Choice]
@@ -89,118 +91,6 @@ class Montage:
         return next((choice for choice in self.choices.values() if choice.canonical == channel), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A signal, or a difference of two, that could serve a canonical channel."""
-
-    canonical: str
-    index: int
-    minus_index: int | None
-    scale: float
-    unit: str
-    rank: int
-    why: str
-
-    @property
-    def signal(self) -> tuple[int, int | None]:
-        return self.index, self.minus_index
-
-
-@dataclass(slots=True)
-class _Reading:
-    """The header's signals as they are being explained: `left` holds why a signal serves nothing."""
-
-    table: ChannelTable
-    signals: Sequence[SignalHeader]
-    rates_hz: Sequence[float] | None
-    origins: Sequence[int] | None  # which file each signal is in
-    cohort: str | None
-    sources: dict[str, list[_Source]] = field(default_factory=dict)
-    unclear: dict[int, Unclear] = field(default_factory=dict)
-    left: dict[int, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def rate_hz(self, index: int) -> float | None:
-        return None if self.rates_hz is None else self.rates_hz[index]
-
-    def pace(self, index: int) -> float:
-        """Something equal for signals of equal rate: the rate, or the samples per record while that is not known."""
-        rate_hz = self.rate_hz(index)
-        return self.signals[index].samples_per_record if rate_hz is None else rate_hz
-
-    def add(self, index: int, meaning: Meaning) -> None:
-        """Enter a signal under its canonical channel, scaled; or note why it can't be."""
-        signal, table, canonical = self.signals[index], self.table, meaning.canonical
-        kind, target = table.kinds[canonical], table.units[canonical]
-        rate_hz, why = self.rate_hz(index), meaning.why
-        if kind == "status":
-            self.left[index] = table.means[canonical]
-            return
-        if canonical in table.envelope_of and rate_hz is not None and rate_hz < table.envelope_below_hz:
-            canonical = table.envelope_of[canonical]
-            why = f"{rate_hz:g} Hz is too slow for more than an envelope: {table.means[canonical]}"
-        try:
-            scale, unit, inferred = scale_to(
-                target, table.factors.get(target, {}), signal.unit, signal.physical_min, signal.physical_max
-            )
-        except ValueError as error:
-            self.left[index] = f"would be {canonical}, but {error}"
-            return
-        documented = self.table.cohorts[self.cohort].rates_hz.get(fold(signal.label)) if self.cohort else None
-        if documented and rate_hz and abs(rate_hz - documented) > 0.01 * documented:
-            why += f" ({rate_hz:g} Hz here, {documented:g} in the cohort's documentation)"
-        why += f"; {inferred}" if inferred else ""
-        source = _Source(canonical, index, None, meaning.sign * scale, unit, meaning.rank, why)
-        self.sources.setdefault(canonical, []).append(source)
-
-    def keep_first(self) -> None:
-        """Order the signals of each canonical channel by preference, then header; all but the first serve nothing."""
-        for canonical, found in self.sources.items():
-            found.sort(key=lambda source: (source.rank, source.index))
-            first, *others = found
-            kept = self.signals[first.index]
-            for other in others:
-                signal = self.signals[other.index]
-                same = signal.label == kept.label
-                differs = [
-                    text
-                    for text, equal in (
-                        (f"unit {signal.unit!r} instead of {kept.unit!r}", fold_unit(signal.unit) == fold_unit(kept.unit)),
-                        ("another rate", self.pace(other.index) == self.pace(first.index)),
-                    )
-                    if not equal
-                ]
-                what = "the same label again" if same else f"a second {canonical}"
-                self.left[other.index] = f"{what}{', ' + ', '.join(differs) if differs else ''}: {kept.label!r} is used"
-                if same:
-                    self.notes.append(f"label {signal.label!r} stands twice: {self.left[other.index]}")
-            self.sources[canonical] = [first]
-
-    def derive(self, target: str, plus: int, minus: int, why: str) -> None:
-        """Enter `plus - minus` as `target` where both come at one rate, in one unit, from one file."""
-        one, two = self.signals[plus], self.signals[minus]
-        unequal = []
-        if self.pace(plus) != self.pace(minus):
-            unequal.append("rates")
-        if fold_unit(one.unit) != fold_unit(two.unit):
-            unequal.append("units")
-        if self.origins is not None and self.origins[plus] != self.origins[minus]:
-            unequal.append("files")
-        if unequal:
-            self.notes.append(f"{target} not derived: {one.label} and {two.label} differ in {' and '.join(unequal)}")
-            return
-        unit = self.table.units[target]
-        try:
-            scale, reached, inferred = scale_to(
-                unit, self.table.factors.get(unit, {}), one.unit, one.physical_min, one.physical_max
-            )
-        except ValueError as error:
-            self.notes.append(f"{target} not derived from {one.label}: {error}")
-            return
-        why = f"{one.label} - {two.label}, {why}{'; ' + inferred if inferred else ''}"
-        self.sources[target] = [_Source(target, plus, minus, scale, reached, 0, why)]
-
-
 def resolve_montage(
     signals: Sequence[SignalHeader],
     *,
@@ -215,10 +105,11 @@ def resolve_montage(
 ) -> Montage:
     """Explain every signal of a header and choose what serves each slot.
 
-    cohort: a name of `channels.toml`; None recognises it by labels where exactly one fits. overrides: `{label: canonical}`
-    or `{canonical: label}` or `{canonical: "plus - minus"}`. rates_hz, origins: per signal, its rate and the number of its
-    file. off: signals known to be empty, with the reason. position_codes: the site's own. strict: no substitutes, and
-    AmbiguousChannel for a label that is needed and unclear. Raises BadInput for an unknown cohort or override.
+    cohort: a name of `channels.toml`; None recognises it by labels where exactly one fits. overrides: `{label:
+    canonical}` or `{canonical: label}` or `{canonical: "plus - minus"}`. rates_hz, origins: per signal, its rate and
+    the number of its file. off: signals known to be empty, with the reason. position_codes: the site's own. strict:
+    no substitutes, and AmbiguousChannel for a label that is needed and unclear. Raises BadInput for an unknown cohort
+    or override.
     """
     table = load_table()
     if cohort is None:
@@ -226,20 +117,20 @@ def resolve_montage(
     else:
         name, cohort_why = table.require_cohort(cohort), "given"
     named, derived = _overrides(table, overrides or {}, signals)
-    reading = _Reading(table, signals, rates_hz, origins, name)
+    reading = Reading(table, signals, rates_hz, origins, name)
     oximeter_status = None
     for index, signal in enumerate(signals):
         if signal.is_annotation:
             continue
         override = named.get(fold(signal.label))
         meaning = Meaning(override, "as you said", rank=-1) if override else table.meaning(signal.label, name)
-        if off and index in off:
-            reading.left[index] = off[index]
-        elif not signal.usable:
-            reading.left[index] = "the header gives it no samples or no scale"
-        elif fold_unit(signal.unit) in table.unit_means:
+        if fold_unit(signal.unit) in table.unit_means:
             reading.left[index] = f"{table.means[table.unit_means[fold_unit(signal.unit)]]}: its unit is {signal.unit}"
         elif isinstance(meaning, Meaning):
+            why = (off or {}).get(index) or ("" if signal.usable else "has no samples or no scale in the header")
+            if why:
+                reading.refuse(index, meaning.canonical, why)
+                continue
             reading.add(index, meaning)
             if meaning.canonical == "oximeter_status":
                 oximeter_status = oximeter_status or signal.label
@@ -263,7 +154,7 @@ def resolve_montage(
 
 
 def explain(montage: Montage) -> list[dict[str, Any]]:
-    """What each label became and why, one dictionary per signal in the header's order: label, rate_hz, unit, became, why."""
+    """What each label became and why, in the header's order: label, rate_hz, unit, became ("" for nothing), why."""
     return [asdict(row) for row in montage.rows]
 
 
@@ -274,7 +165,7 @@ def _overrides(
     at = {fold(signal.label): index for index, signal in reversed(list(enumerate(signals)))}
     named, derived = {}, {}
     for left, right in overrides.items():
-        if left not in table.kinds:
+        if right in table.kinds or left not in table.kinds:
             named[fold(left)] = table.require_canonical(right, f"override {left!r}")
         elif " - " not in right:
             named[fold(right)] = left
@@ -285,7 +176,7 @@ def _overrides(
     return named, derived
 
 
-def _derive_all(reading: _Reading) -> None:
+def _derive_all(reading: Reading) -> None:
     """Derive what is not stored itself: by the cohort's rules, then by the generic ones."""
     table = reading.table
     rules = [*(table.cohorts[reading.cohort].derive.items() if reading.cohort else ()), *table.generic.derive.items()]
@@ -297,14 +188,14 @@ def _derive_all(reading: _Reading) -> None:
 
 
 def _fill(
-    reading: _Reading, codes: Mapping[int, str] | None, *, strict: bool
+    reading: Reading, codes: Mapping[int, str] | None, *, strict: bool
 ) -> tuple[dict[str, Choice], dict[str, str]]:
     """Choices by channel, and why each empty slot is empty; one physical channel serves one slot."""
     table, sources = reading.table, {name: found[0] for name, found in reading.sources.items()}
     choices: dict[str, Choice] = {}
     absent: dict[str, str] = {}
 
-    def take(channel: str, source: _Source, why: str = "") -> None:
+    def take(channel: str, source: Source, why: str = "") -> None:
         minus = source.minus_index
         choices[channel] = Choice(
             channel, source.canonical, reading.signals[source.index].label,
@@ -315,15 +206,19 @@ def _fill(
 
     for slot, wanted in table.slots.items():
         found = next((sources[name] for name in wanted.main if name in sources), None)
-        if found is None:
-            absent[slot] = "no signal for it"
-        elif slot == "POS" and not codes:
-            cohort = reading.cohort
-            why = table.cohorts[cohort].position_why if cohort else "cohort not known"
-            absent[slot] = f"position codes are not documented ({why.strip(': ')})"
+        if slot == "POS" and not codes:
+            why = table.cohorts[reading.cohort].position_why if reading.cohort else "cohort not known"
+            absent[slot] = (
+                f"position codes are not documented ({why})" if found or reading.cohort else "no signal for it"
+            )
+        elif found is None:
+            absent[slot] = next(
+                (reading.lost[name] for name in wanted.main if name in reading.lost), "no signal for it"
+            )
         else:
             take(slot, replace(found, unit="code") if slot == "POS" else found)
     used = {(choice.index, choice.minus_index) for choice in choices.values()}
+    refused: set[str] = set()
     ranked = sorted(
         (rank, at, slot, name)
         for at, (slot, wanted) in enumerate(table.slots.items())
@@ -335,7 +230,9 @@ def _fill(
         if slot in choices or source.signal in used:
             continue
         if strict:
-            absent[slot] = f"strict montage: {name} could stand in"
+            if slot not in refused:
+                refused.add(slot)
+                absent[slot] = f"strict montage: {name} could stand in"
             continue
         take(slot, source, table.slots[slot].substitutes[name])
         used.add(source.signal)
@@ -346,9 +243,7 @@ def _fill(
     return choices, absent
 
 
-def _problems(
-    reading: _Reading, choices: Mapping[str, Choice], absent: dict[str, str], file: str
-) -> tuple[str, ...]:
+def _problems(reading: Reading, choices: Mapping[str, Choice], absent: dict[str, str], file: str) -> tuple[str, ...]:
     """One line for each label that could fill an empty slot if somebody said what it is."""
     table, lines = reading.table, []
     used = {index for choice in choices.values() for index in (choice.index, choice.minus_index)}
@@ -374,14 +269,14 @@ def _problems(
         sites = sorted({site for names in unclear.choices.values() for site in names})
         lines.append(
             f"{file + ': ' if file else ''}label {signal.label!r} is unclear ({why}); empty without it: "
-            f"{', '.join(empty)}. It could be {' or '.join(name + text for name, text in can_be.items())}. Say which in a "
-            f'channels.toml beside the recordings: [labels] "{signal.label}" = "{next(iter(can_be))}"'
+            f"{', '.join(empty)}. It could be {' or '.join(name + text for name, text in can_be.items())}. "
+            f'Say which in a channels.toml beside the recordings: [labels] "{signal.label}" = "{next(iter(can_be))}"'
             + (f", or cohort = {' or '.join(repr(site) for site in sites)}." if sites else ".")
         )
     return tuple(lines)
 
 
-def _rows(reading: _Reading, choices: Mapping[str, Choice]) -> tuple[Row, ...]:
+def _rows(reading: Reading, choices: Mapping[str, Choice]) -> tuple[Row, ...]:
     rows = []
     for index, signal in enumerate(reading.signals):
         if signal.is_annotation:
@@ -399,7 +294,7 @@ def _rows(reading: _Reading, choices: Mapping[str, Choice]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _why_left(reading: _Reading, index: int) -> str:
+def _why_left(reading: Reading, index: int) -> str:
     """Why a signal serves nothing."""
     if index in reading.left:
         return reading.left[index]
@@ -410,7 +305,7 @@ def _why_left(reading: _Reading, index: int) -> str:
     return "bare electrode: only differences of two are used"
 
 
-def _unmapped(reading: _Reading, choices: Mapping[str, Choice]) -> tuple[tuple[str, str], ...]:
+def _unmapped(reading: Reading, choices: Mapping[str, Choice]) -> tuple[tuple[str, str], ...]:
     used = {index for choice in choices.values() for index in (choice.index, choice.minus_index)}
     return tuple(
         (signal.label, _why_left(reading, index))
@@ -419,7 +314,7 @@ def _unmapped(reading: _Reading, choices: Mapping[str, Choice]) -> tuple[tuple[s
     )
 
 
-def _lead_off(reading: _Reading, choices: Mapping[str, Choice]) -> dict[str, str]:
+def _lead_off(reading: Reading, choices: Mapping[str, Choice]) -> dict[str, str]:
     if reading.cohort is None:
         return {}
     flags = {target: flag for flag, target in reading.table.cohorts[reading.cohort].lead_off.items()}

@@ -4,32 +4,27 @@ A stem is taken to show a person when it holds
 - a calendar date with year, month and day (a birth date, or the night's own: 1970-01-02, 02.01.1970, 20241017);
 - a capitalised word next to a year of birth (Smith1961), or a comma between words (Smith, John);
 - two words in a row written as names (Smith_John, DUPONT Marie), or nothing but two to four words (anna_berg).
-Words of the trade (night, control, PSG, SC, ...) are not names. One word alone is not taken for a name: nobody could tell
-Baseline from Martin; a cohort that names its files so should hash them before they come here.
+Words of the trade (night, control, PSG, SC, ...) are not names. One word alone is not taken for a name: nobody could
+tell Baseline from Martin; a cohort that names its files so should hash them before they come here.
 """
 
 import re
+import tomllib
 from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
 _YEAR: Final = r"(?:18|19|20)\d\d"
 _MONTH: Final = r"(?:0[1-9]|1[0-2])"
 _DAY: Final = r"(?:0[1-9]|[12]\d|3[01])"
 _DATE: Final = re.compile(
-    rf"(?<!\d)(?:{_YEAR}([-_. ]?){_MONTH}\1{_DAY}|{_DAY}([-_. ]?){_MONTH}\2{_YEAR}|{_MONTH}([-_. ]){_DAY}\3{_YEAR})(?!\d)"
+    rf"(?<!\d)(?:{_YEAR}([-_. ]?){_MONTH}\1{_DAY}|{_DAY}([-_. ]?){_MONTH}\2{_YEAR}"
+    rf"|{_MONTH}([-_. ]){_DAY}\3{_YEAR})(?!\d)"
 )
 _BORN: Final = re.compile(rf"(?<![^\W\d_])([^\W\d_]{{3,}})[-_. ]?{_YEAR}(?!\d)")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _TRADE: Final = frozenset(
-    """a acq adult age annot annotated annotations apnea apnoea artifact average axivity base baseline bdf bids bipap c1 case
-    cassette child children clean clinic clinical cohort control cpap csl csr data dataset day deep demo derivative derived
-    device diag diagnostic dreem ecg edf edfs eeg emg eog epoch epochs eve event events example excerpt export exported file
-    filtered final first follow followup fragment full group half hb header headband healthy home hypno hypnogram id insomnia
-    lab last learn left light long lights mesa mros multi narcolepsy nap night nights no normal nox nrem nsrr off on one open
-    original osa osas out pap part participant patient pilot post ppg pre processed psg r raw rbd rec record recording
-    recordings rem resmed resp respiratory run sample scored scoring second ses session shhs short signal signals sim simulated
-    site sleep small split staging stage stages start stellate study style subj subject sub task test testing tiny titration
-    train training trial two v validation visit wake week whole with without xml young zmax""".split()
+    tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["words"].split()
 )
 
 

@@ -1,7 +1,7 @@
-"""Signal quality per epoch and channel, judged at the native rate: flat, clipped, disconnected, out of range, off, missing.
+"""Signal quality per epoch and channel at the native rate: flat, clipped, disconnected, out of range, lead off, gap.
 
-First `measure_blocks` looks once at each sample, then `judge` compares with `quality.toml`, where every threshold has its
-reason. Two steps, because a wrong unit shows only over the night: where nearly every epoch breaks the rules of
+First `measure_blocks` looks once at each sample, then `judge` compares with `quality.toml`, where every threshold has
+its reason. Two steps, because a wrong unit shows only over the night: where nearly every epoch breaks the rules of
 amplitude while the signal lives, the unit is doubted in a note, and nothing is thrown away.
 """
 
@@ -38,7 +38,7 @@ class Quality(IntFlag):
 class Rules:
     """The thresholds of one kind of channel; see `quality.toml`. Infinite or zero where a rule does not apply."""
 
-    channels: tuple[str, ...]
+    channels: Sequence[str]
     unit: str = ""
     min_rate_hz: float = 0.0
     block_s: float = EPOCH_S
@@ -46,15 +46,16 @@ class Rules:
     max_range: float = np.inf
     mains_share: float = np.inf
     clipped_share: float = np.inf
-    valid: tuple[float, float] = (-np.inf, np.inf)
+    valid: Sequence[float] = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """What was measured of n epochs of one channel; each float32 `(n,)`.
 
-    `flat`, `weak` and `wild` are the shares of an epoch's blocks that are constant, below `min_sd` and above `max_range`;
-    `clipped` that of its samples at the recording's extremes, `mains` that of its variance at 50 or 60 Hz; `sd` in the channel's unit.
+    `flat`, `weak` and `wild` are the shares of an epoch's blocks that are constant, below `min_sd` and above
+    `max_range` (the first and the last are only counted where they can be over a half); `clipped` that of its samples
+    at the recording's extremes, `mains` that of its variance at 50 or 60 Hz; `sd` is in the channel's unit.
     """
 
     flat: Floats
@@ -68,7 +69,7 @@ class Blocks:
 @cache
 def _table() -> tuple[dict[str, Rules], float, float]:
     table = tomllib.loads(files(__package__).joinpath("quality.toml").read_text(encoding="utf-8"))
-    kinds = [Rules(**{k: tuple(v) if isinstance(v, list) else v for k, v in kind.items()}) for kind in table["kind"].values()]
+    kinds = [Rules(**kind) for kind in table["kind"].values()]
     rules = {channel: kind for kind in kinds for channel in kind.channels}
     return rules, table["unit"]["implausible_share"], table["unit"]["min_spread"]
 
@@ -79,10 +80,10 @@ def rules_of(channel: str) -> Rules:
 
 
 def measure_blocks(parts: Sequence[tuple[Floats, float]], rules: Rules) -> Blocks:
-    """Measure all epochs of a recording's channel: `(epochs, samples)` at its native rate and that rate in Hz, run by run."""
+    """Measure a channel over its recording: of each run, the epochs `(n, samples)` at its own rate, and that rate."""
     pieces = [_measure(epochs, rate_hz, rules) for epochs, rate_hz in parts]
     flat, weak, wild, mains, sd, low, high = np.concatenate(pieces, axis=1)
-    # A recorder may saturate before the range that its header states: the limits are those that the signal itself keeps.
+    # A recorder may saturate before the range that its header states: the limits are those the signal itself keeps.
     least, most = low.min(), high.max()
     clipped = np.zeros_like(flat)
     if least < most:
@@ -133,11 +134,11 @@ def _mains(rate_hz: float) -> Floats | None:
         return None
     turns = 2 * np.pi * np.arange(round(rate_hz))[:, None] / rate_hz
     columns = np.concatenate([f(turns * hz) for hz in tones for f in (np.cos, np.sin)], axis=1)
-    return (columns * (np.sqrt(2) / len(columns))).astype(np.float32)
+    return np.asarray(columns * (np.sqrt(2) / len(columns)), np.float32)
 
 
 def judge(blocks: Blocks, rules: Rules) -> tuple[NDArray[np.uint8], str]:
-    """Flags `(n,)` of `Quality` for epochs measured over a whole recording, and a note where the unit is doubtful, else ''."""
+    """Flags `(n,)` of `Quality` for all epochs of a recording, and a note where the unit is doubtful, else ''."""
     _, implausible_share, min_spread = _table()
     flat = blocks.flat > 0.5
     weak, wild = (blocks.weak > 0.5) & ~flat, blocks.wild > 0.5

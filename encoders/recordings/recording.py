@@ -34,10 +34,10 @@ _POSITION_CODES: Final = {word: code for code, word in POSITIONS.items()}
 class Recording:
     """One night; built by `open_recording`.
 
-    start_clock_s: seconds since midnight at its start, None when the header has no real clock. duration_s: end of the last
-    sample, gaps included. segments: stretches `(start_s, stop_s)` that some signal covers. repairs: what had to be read
-    otherwise than written. header_notes: what the montage and the layout of the files want said. start: date and time,
-    only to lay annotation files beside it; it never leaves the reader.
+    start_clock_s: seconds since midnight at its start, None when the header has no real clock. duration_s: end of the
+    last sample, gaps included. segments: stretches `(start_s, stop_s)` that some signal covers. repairs: what had to
+    be read otherwise than written. header_notes: what the montage and the layout of the files want said. start: date
+    and time, only to lay annotation files beside it; it never leaves the reader.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Recording:
     def runs(self, channel: str) -> list[Run]:
         """All samples of a slot or canonical channel, float32, one run per contiguous stretch; [] when it is absent.
 
-        Derived and in the unit of its `Choice`. POS comes in the codes of `vocabulary.POSITIONS`, NaN where a code has no
-        documented meaning.
+        Derived and in the unit of its `Choice`. POS comes in the codes of `vocabulary.POSITIONS`, NaN where a code
+        has no documented meaning.
         """
         return self.waveform(channel, 0.0, None)
 
@@ -123,9 +123,7 @@ class Recording:
 
     def clock(self) -> RecordingClock:
         """What the annotation readers need to lay their files over this recording."""
-        return RecordingClock(
-            self.duration_s, self.start_clock_s, self.start, self.segments, tuple(self.annotations())
-        )
+        return RecordingClock(self.duration_s, self.start_clock_s, self.start, self.segments, tuple(self.annotations()))
 
     def _physical(self, index: int, start_s: float, stop_s: float | None) -> list[Run]:
         number, local = self._at[index]
@@ -154,9 +152,9 @@ def open_recording(
 ) -> Recording:
     """Open the files of one recording and choose its channels.
 
-    What is given here comes before the nearest `channels.toml` (`site_channels.py`), that before the tables. recording_id:
-    else the first file's stem, hashed with `id_key` (random when not given) if it shows a person. Raises
-    UnreadableRecording, AmbiguousChannel, UnknownChannel (no usable channel) or BadInput, one line each.
+    What is given here comes before the nearest `channels.toml` (`site_channels.py`), that before the tables.
+    recording_id: else the first file's stem, hashed with `id_key` (random when not given) if it shows a person.
+    Raises UnreadableRecording, AmbiguousChannel, UnknownChannel (no usable channel) or BadInput, one line each.
     """
     if not paths:
         raise BadInput("a recording needs at least one file")
@@ -195,7 +193,7 @@ def open_recording(
     if recording_id is None:
         recording_id, hashed = private_id(files[0].header.path.stem, id_key or secrets.token_bytes(16))
     if site_path:
-        notes = (*notes, f"labels explained by {site_path.parent.name}/{site_path.name}")
+        notes = (*notes, f"labels explained by the site's own {site_path.name}")
     return Recording(recording_id, files, offsets_s, montage, id_hashed=hashed, notes=notes)
 
 

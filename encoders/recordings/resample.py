@@ -1,4 +1,4 @@
-"""Waveforms from any rate to the 64 Hz grid of the epochs through one anti-alias filter; step channels held, never filtered.
+"""Waveforms from any rate to the 64 Hz grid of the epochs through one anti-alias filter; step channels held.
 
 The filter is a Kaiser-windowed sinc, symmetric about each output sample: linear phase and no delay. Relative to the
 lower of the two rates its pass-band ends at 0.453 (29 Hz for sources of 64 Hz and more, ripple under 0.01 dB) and its
@@ -8,7 +8,7 @@ samples costs nothing: positions are kept to a millionth of an input sample.
 
 Blocks of outputs are matrix products of strided views of the input with a small matrix of weights (single-precision
 BLAS; nothing is copied), whatever the ratio. Beyond its ends a run is continued by its mirror image, which adds neither
-a step nor an offset. Each output depends on the samples around it alone, so a stretch equals the same stretch of the whole.
+a step nor an offset. An output depends on the samples around it alone, so a stretch equals that stretch of the whole.
 """
 
 import math
@@ -38,9 +38,9 @@ _PHASES = 512  # tabulated kernel positions for those
 def resample(samples: Floats, rate_hz: float, offset_s: float, count: int, out: Floats | None = None) -> Floats:
     """The waveform at `count` instants, the first `offset_s` after the first sample, then every 1/64 s.
 
-    `samples` is float32 `(n,)` of one contiguous run without missing values; returns float32 `(count,)` (`out` if given,
-    which must be contiguous). Sources slower than 64 Hz are band-limited to half their own rate. Instants outside the
-    run see its mirror image; callers ask for those inside.
+    `samples` is float32 `(n,)` of one contiguous run without missing values; returns float32 `(count,)` (`out` if
+    given, which must be contiguous). Sources slower than 64 Hz are band-limited to half their own rate. Instants
+    outside the run see its mirror image; callers ask for those inside. ValueError without samples.
     """
     out = np.empty(count, np.float32) if out is None else out
     if not len(samples):
@@ -82,20 +82,22 @@ def hold(samples: Floats, valid: NDArray[np.bool_], rate_hz: float, offset_s: fl
     one, else (none in the run) zero. Returns float32 `(count,)`.
     """
     at = (np.arange(count) * (rate_hz / RATE_HZ) + (offset_s * rate_hz + 1e-6)).astype(np.int64)
-    return fill(samples, valid, round(HOLD_S * rate_hz)).take(at, mode="clip")
+    return fill(samples, valid, round(HOLD_S * rate_hz), np.minimum(at, len(samples) - 1))
 
 
-def fill(samples: Floats, valid: NDArray[np.bool_], most: int) -> Floats:
-    """Samples with the masked ones replaced by the last valid one, at most `most` before, else the next, else zero."""
-    if valid.all():
-        return samples
-    if not valid.any():
-        return np.zeros_like(samples)
-    index = np.arange(len(samples))
-    last = np.maximum.accumulate(np.where(valid, index, -1))
-    following = np.minimum.accumulate(np.where(valid, index, len(samples))[::-1])[::-1]
-    held = (last >= 0) & ((index - last <= most) | (following == len(samples)))
-    return samples[np.where(held, last, following)]
+def fill(samples: Floats, valid: NDArray[np.bool_], most: int, at: NDArray[np.int64]) -> Floats:
+    """Samples `at` some indices; for a masked one the last valid, at most `most` before, else the next, else zero."""
+    found = samples[at]
+    masked = np.flatnonzero(~valid[at])
+    if len(masked):
+        where, index = at[masked], np.flatnonzero(valid)
+        if not len(index):
+            return np.zeros_like(found)
+        place = np.searchsorted(index, where)
+        last, following = index[np.maximum(place - 1, 0)], index[np.minimum(place, len(index) - 1)]
+        held = (place > 0) & ((where - last <= most) | (place == len(index)))
+        found[masked] = samples[np.where(held, last, following)]
+    return found
 
 
 def _mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -156,7 +158,8 @@ def _plan(ratio: Fraction, fraction: float) -> _Plan:
     shared: Floats | None = None
     for output in range(0, outputs, block):
         # Fractions keep whole positions whole, so that blocks which begin alike share one matrix.
-        places = np.array([float(k * ratio % 1) + fraction + k * ratio // 1 for k in range(output, min(output + block, outputs))])
+        exact = [k * ratio for k in range(output, min(output + block, outputs))]
+        places = np.array([float(place % 1) + fraction + place // 1 for place in exact])
         start = math.floor(places[0]) - half + 1
         if shared is None or block * ratio % 1:
             width = math.floor(places[-1]) - math.floor(places[0]) + 2 * half

@@ -52,7 +52,7 @@ def load_site_channels(path: Path) -> SiteChannels:
     for section in ("labels", "derive", "position"):
         entries = raw.get(section, {})
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
-            raise BadInput(f"{path}: [{section}] holds lines of the form key = \"text\"")
+            raise BadInput(f'{path}: [{section}] holds lines of the form key = "text"')
     for label, canonical in raw.get("labels", {}).items():
         overrides[label] = table.require_canonical(canonical, f"{path}: [labels] {label!r}")
     for canonical, text in raw.get("derive", {}).items():

@@ -136,7 +136,8 @@ def _overlap(spectrum: NDArray[np.complex64], rate_hz: int) -> Floats:
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length).astype(np.float32)
     frames = irfft(spectrum, length, axis=1) * window
     half = length // 2
-    return (frames[:-1, half:] + frames[1:, :half]).ravel()
+    eeg: Floats = (frames[:-1, half:] + frames[1:, :half]).ravel()
+    return eeg
 
 
 def _spectra(subject: Subject, gains: Mapping[str, float], hz: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -203,17 +204,21 @@ def _element_fields(
         ) -> Floats:
             u = t / lengths[i]  # 0 to 1 over the element
             hump = np.maximum(np.sin(np.pi * u), 0)
+            shape: Floats
             if name == "spindle":
-                return 24 * size[i] * hump**1.3 * np.cos(2 * np.pi * hz[i] * t)
-            if name == "sawtooth wave":  # up in seven tenths of a cycle, down in three
+                shape = 24 * hump**1.3 * np.cos(2 * np.pi * hz[i] * t)
+            elif name == "sawtooth wave":  # up in seven tenths of a cycle, down in three
                 cycle = (t * hz[i]) % 1.0
-                return 32 * size[i] * hump * (np.minimum(cycle / 0.7, (1 - cycle) / 0.3) * 2 - 1)
-            if name == "vertex wave":
-                return -70 * size[i] * hump**2 + 15 * size[i] * np.sin(2 * np.pi * u)
-            if name == "K-complex":  # a sharp negative wave, then a slower positive one
+                shape = 32 * hump * (np.minimum(cycle / 0.7, (1 - cycle) / 0.3) * 2 - 1)
+            elif name == "vertex wave":
+                shape = 15 * np.sin(2 * np.pi * u) - 70 * hump**2
+            elif name == "K-complex":  # a sharp negative wave, then a slower positive one
                 dip, rise = np.exp(-0.5 * ((u - 0.3) / 0.10) ** 2), np.exp(-0.5 * ((u - 0.68) / 0.15) ** 2)
-                return subject.slow_wave_gain * size[i] * hump**0.3 * (70 * rise - 95 * dip)
-            return subject.slow_wave_gain * size[i] * -62 * np.sin(2 * np.pi * u) * hump**0.5
+                shape = subject.slow_wave_gain * hump**0.3 * (70 * rise - 95 * dip)
+            else:
+                shape = subject.slow_wave_gain * -62 * np.sin(2 * np.pi * u) * hump**0.5
+            shape *= size[i]
+            return shape
 
         add_waves(fields[field], rate_hz, chosen, wave)
     return fields

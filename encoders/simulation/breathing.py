@@ -125,9 +125,10 @@ def _oxygen(rng: np.random.Generator, subject: Subject, flow: Floats) -> NDArray
     lack[np.abs(lack) < 0.25] = 0.0  # the ordinary unevenness of breathing moves nothing
     lack = np.concatenate([np.zeros(round(subject.circulation_s)), lack])[: len(lack)]
     keep = np.exp(-1 / 22.0)  # recovery within about 22 s; ours
-    missing = lfilter([0.42 * subject.desaturation_gain], [1, -keep], lack)
+    missing = lfilter([0.46 * subject.desaturation_gain], [1, -keep], lack)
     level = subject.spo2_pct + 0.35 * wander(rng, len(lack), 1.0, 300.0)
-    return uniform_filter1d(np.minimum(level - missing, level + 0.6), 3)
+    oxygen: NDArray[np.float64] = uniform_filter1d(np.minimum(level - missing, level + 0.6), 3)
+    return oxygen
 
 
 def _desaturations(
@@ -163,23 +164,28 @@ def render_breathing(breath: Breath, rng: np.random.Generator, signal: str, rate
     def gain(values: Floats) -> Floats:
         return np.interp(at, grid, values).astype(np.float32)
 
-    phase = np.interp(at, grid, breath.phase)
+    made: Floats
+    turned = np.interp(at, grid, breath.phase)
     # Expiration lasts longer than inspiration (about 1 : 1.5).
-    phase = (phase + 0.35 * np.cos(phase)).astype(np.float32)
+    phase: Floats = np.mod(turned + 0.35 * np.cos(turned), 2 * np.pi).astype(np.float32)
     if signal == "snore":
         loud = gain(breath.snore) * np.maximum(np.sin(phase), 0) ** 2
-        return (0.02 + loud) * rng.standard_normal(n, np.float32)
+        made = (0.02 + loud) * rng.standard_normal(n, np.float32)
+        return made
     noise = np.float32(0.012) * rng.standard_normal(n, np.float32)
     if signal in ("thorax", "abdomen"):
         share, turn = (0.9, 0.0) if signal == "thorax" else (1.1, 0.8 * np.pi * gain(breath.paradox))
         drift = 0.05 * np.interp(at, np.arange(0, at[-1] + 60, 30), wander(rng, int(at[-1] / 30) + 3, 1.0, 6.0))
-        return (-share * gain(breath.effort) * np.cos(phase - turn) + drift + noise).astype(np.float32)
+        made = (-share * gain(breath.effort) * np.cos(phase - turn) + drift + noise).astype(np.float32)
+        return made
     airflow = np.sin(phase)
     if signal == "nasal_pressure":
         limit = 1 - 0.55 * gain(breath.flattened)
         airflow = np.minimum(airflow, limit)
         airflow = np.sign(airflow) * np.abs(airflow) ** 1.5  # pressure grows faster than flow: not square-rooted here
-        return gain(breath.flow) ** 1.5 * airflow + noise
+        made = gain(breath.flow) ** 1.5 * airflow + noise
+        return made
     # A thermistor follows warmth, not volume: it lags, and shows a hypopnea smaller than it is.
     gains = gain(breath.flow)
-    return np.where(gains < 0.15, gains, gains**0.8) * np.sin(phase - 0.4) + noise
+    made = np.where(gains < 0.15, gains, gains**0.8) * np.sin(phase - 0.4) + noise
+    return made

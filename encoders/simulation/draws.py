@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 
 from encoders.vocabulary import EPOCH_S
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32, but where a sum in between is not
 CODES = ("W", "N1", "N2", "N3", "REM")  # the truth knows no unscored epoch; arrays hold the index into this
 W, N1, N2, N3, REM = range(5)
 
@@ -56,8 +56,9 @@ def on_grid(per_epoch: NDArray[Any], rate_hz: float, smooth_s: float = 0.0) -> F
 def wander(rng: np.random.Generator, n: int, rate_hz: float, over_s: float) -> Floats:
     """Gaussian noise `(n,)` of unit variance that wanders over about `over_s` seconds."""
     width = max(1, round(over_s * rate_hz / 2))
-    noise = uniform_filter1d(rng.standard_normal(n, np.float32), width, mode="wrap")
-    noise = uniform_filter1d(noise, width, mode="wrap")
+    noise: Floats = rng.standard_normal(n, np.float32)
+    for _ in range(2):
+        noise = uniform_filter1d(noise, width, mode="wrap")
     return noise / max(float(noise.std()), 1e-6)
 
 

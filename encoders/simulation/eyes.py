@@ -31,10 +31,11 @@ def render_eyes(
             size *= rng.choice(np.array([-1, 1], np.float32), len(chosen))
 
         def wave(i: int, t: Floats, size: Floats = size, tau: float = tau) -> Floats:
-            if not tau:  # the lid closes and opens
-                return size[i] * np.exp(-0.5 * ((t - 0.14) / 0.055) ** 2)
-            # A step of the eye as an AC-coupled amplifier shows it: up within 50 ms, then back.
-            return size[i] * (1 - np.exp(-t / 0.022)) * np.exp(-((t / (2 * tau)) ** 2) * 2)
+            # A step of the eye as an AC-coupled amplifier shows it, up within 50 ms and back; or a lid that falls.
+            step = (1 - np.exp(-t / 0.022)) * np.exp(-0.5 * (t / tau) ** 2) if tau else None
+            shape: Floats = np.exp(-0.5 * ((t - 0.14) / 0.055) ** 2) if step is None else step
+            shape *= size[i]
+            return shape
 
         add_waves(field, rate_hz, chosen, wave)
     # Slow rolling: sinusoids of 2 to 4 s, in N1 and in drowsy wake just before it.

@@ -25,7 +25,7 @@ class Heart:
 def plan_heart(
     rng: np.random.Generator, subject: Subject, stages: NDArray[np.int8], breath: Breath, arousals: list[TruthEvent]
 ) -> Heart:
-    """The rate slows during apneas, races at their end and with arousals, and breathes with the lungs; sizes are ours."""
+    """The rate slows in apneas, races at their end and with arousals, and breathes with the lungs; sizes are ours."""
     n = len(breath.phase)
     rem = on_grid(stages == REM, GRID_HZ, 30.0)
     v = subject.heart_variability
@@ -77,10 +77,12 @@ def render_ecg(heart: Heart, breath: Breath, rng: np.random.Generator, rate_hz: 
         ecg[(first[turn::2, None] + length + np.arange(length)).ravel()] += beat[turn::2].ravel()
     ecg = ecg[length : length + n]
     moved = np.interp(np.arange(n) / rate_hz, grid, 0.04 * breath.effort * np.cos(breath.phase))
-    return ecg + moved.astype(np.float32)
+    lead: Floats = ecg + moved.astype(np.float32)
+    return lead
 
 
 def rate_channel(heart: Heart) -> NDArray[np.int16]:
     """Heart rate at 1 Hz in whole beats per minute, averaged over 5 s as monitors do."""
     seconds = heart.rate_per_min.reshape(-1, round(GRID_HZ)).mean(axis=1)
-    return np.rint(uniform_filter1d(seconds, 5)).astype(np.int16)
+    rate: NDArray[np.int16] = np.rint(uniform_filter1d(seconds, 5)).astype(np.int16)
+    return rate

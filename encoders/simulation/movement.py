@@ -86,7 +86,8 @@ def render_muscle(
         over = slice(first, max(first + 1, round(event.stop_s * GRID_HZ)))
         level[over] = np.maximum(level[over] * gain, 4.0 * gain if chin else level[over])
     samples = round(n / GRID_HZ * rate_hz)
-    noise = rng.standard_normal(samples + 1, np.float32)
-    noise = (noise[1:] - np.float32(0.6) * noise[:-1]) / np.float32(np.sqrt(1.36))  # amplifiers pass little below 10 Hz
+    white = rng.standard_normal(samples + 1, np.float32)
+    noise = (white[1:] - np.float32(0.6) * white[:-1]) / np.float32(1.36**0.5)  # amplifiers pass little below 10 Hz
     grid = (np.arange(n) + 0.5) / GRID_HZ
-    return (noise * np.interp(np.arange(samples) / rate_hz, grid, level)).astype(np.float32)
+    emg: Floats = (noise * np.interp(np.arange(samples) / rate_hz, grid, level)).astype(np.float32)
+    return emg

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -91,9 +92,10 @@ def truth_events(night: Night) -> pl.DataFrame:
     """All events as `name`, `start_s`, `stop_s`, with the oximeter's nadir and the cause where there is one."""
     return pl.DataFrame(
         [(e.name, e.start_s, e.stop_s, e.spo2_min_pct, e.cause) for e in night.events],
-        schema=dict(name=pl.String, start_s=pl.Float64, stop_s=pl.Float64, spo2_min_pct=pl.Float64, cause=pl.String),
+        schema=["name", "start_s", "stop_s", "spo2_min_pct", "cause"],
+        schema_overrides={"spo2_min_pct": pl.Float64, "cause": pl.String},
         orient="row",
-    )  # fmt: skip
+    )
 
 
 def truth_epochs(night: Night) -> pl.DataFrame:
@@ -135,12 +137,12 @@ def _covered(events: list[TruthEvent], n: int) -> NDArray[np.float64]:
     return covered
 
 
-def render(night: Night, rates_hz: Mapping[str, int]) -> dict[str, NDArray[np.float32] | NDArray[np.int16]]:
+def render(night: Night, rates_hz: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """The signals named by canonical channel id, each at its rate: uV, mV for ECG, %, 1/min, position codes, else a.u.
 
     A single electrode (`el_c3`) is its derivation plus what its reference picked up, so that differences are exact.
     """
-    made: dict[str, NDArray[np.float32] | NDArray[np.int16]] = {}
+    made: dict[str, NDArray[Any]] = {}
     eeg: dict[tuple[str, int], Floats] = {}
     wanted: dict[int, set[str]] = {}
     for name, rate in rates_hz.items():
@@ -158,7 +160,7 @@ def render(night: Night, rates_hz: Mapping[str, int]) -> dict[str, NDArray[np.fl
         eeg |= {(name, rate): samples for name, samples in rendered.items()}
     looks: dict[str, Floats] = {}
     if eye_rate and leak_rate:
-        leak = (eeg["C3", leak_rate] + eeg["C4", leak_rate]) / 2
+        leak: Floats = (eeg["C3", leak_rate] + eeg["C4", leak_rate]) / 2
         leak = leak if leak_rate == eye_rate else resample_poly(leak, eye_rate, leak_rate)
         looks["eog_l"], looks["eog_r"] = eyes.render_eyes(
             night.key, night.stages, night.events, leak[: round(night.duration_s * eye_rate)], eye_rate
@@ -179,7 +181,7 @@ def _electrodes(name: str) -> tuple[str, ...]:
 def _signal(
     night: Night, name: str, rate: int, eeg: Mapping[tuple[str, int], Floats], looks: Mapping[str, Floats],
     mastoids: dict[tuple[str, int], Floats],
-) -> NDArray[np.float32] | NDArray[np.int16]:  # fmt: skip
+) -> NDArray[Any]:  # fmt: skip
     rng = stream(*night.key, "signal", name)
 
     def reference(side: str) -> Floats:
@@ -209,7 +211,8 @@ def _signal(
     if name in ("el_chin_r", "el_ecg_1"):  # plus electrodes: the other one holds only what both pick up
         twin = {"el_chin_r": "el_chin_l", "el_ecg_1": "el_ecg_2"}[name]
         own = muscle("emg_chin") if name == "el_chin_r" else heart.render_ecg(night.heart, night.breath, rng, rate)
-        return own + _signal(night, twin, rate, eeg, looks, mastoids)
+        both: Floats = own + _signal(night, twin, rate, eeg, looks, mastoids)
+        return both
     if name in ("el_chin_l", "el_ecg_2"):
         scale = np.float32(3.0 if name == "el_chin_l" else 0.02)
         return scale * rng.standard_normal(round(night.duration_s * rate), np.float32)
@@ -220,6 +223,8 @@ def _signal(
     if name == "ecg":
         return heart.render_ecg(night.heart, night.breath, rng, rate)
     if name in STEPS:
-        steps = {"spo2": night.breath.spo2_pct, "body_position": np.repeat(night.positions, round(EPOCH_S))}
+        steps: dict[str, NDArray[np.integer[Any]]] = {
+            "spo2": night.breath.spo2_pct, "body_position": np.repeat(night.positions, round(EPOCH_S)),
+        }  # fmt: skip
         return np.repeat(steps.get(name, night.pulse_per_min).astype(np.int16), rate)
     return breathing.render_breathing(night.breath, rng, name, rate, night.subject)

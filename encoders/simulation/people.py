@@ -64,7 +64,7 @@ def draw_subject(seed: int, index: int) -> Subject:
         heart_variability=float(np.clip(1.3 - 0.1 * decades + rng.normal(0, 0.1), 0.4, 1.5)),
         breathing_per_min=float(rng.uniform(*physiology()["breathing"]["rate_per_min"])),
         spo2_pct=float(np.clip(97.0 - 0.2 * decades - 0.05 * max(bmi - 25, 0) + rng.normal(0, 0.4), 92.5, 98.0)),
-        desaturation_gain=float(np.clip((0.8 + 0.03 * (bmi - 25)) * rng.lognormal(0, 0.2), 0.5, 2.2)),
+        desaturation_gain=float(np.clip((0.8 + 0.03 * (bmi - 25) + 0.15 * rank) * rng.lognormal(0, 0.25), 0.5, 2.6)),
         circulation_s=float(rng.uniform(*physiology()["breathing"]["circulation_s"])),
         slow_wave_gain=float(np.clip(1.15 - 0.08 * decades + rng.normal(0, 0.08), 0.6, 1.4)),
         alpha_gain=float(rng.lognormal(0.0, 0.3)),

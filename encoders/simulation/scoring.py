@@ -1,11 +1,12 @@
 """What a site's technician writes down of a night. For now a careful one: the truth, with edges drawn by hand.
 
-Stages are the true ones; edges of events move by a few tenths of a second and are rounded to 0.1 s, without breaking the
-AASM minima. Disagreement between people about stages and events is not simulated yet.
+Stages are the true ones; edges of events move by a few tenths of a second and are rounded to 0.1 s, without breaking
+the AASM minima. Disagreement between people about stages and events is not simulated yet.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,7 +22,7 @@ SHORTEST_S = {"respiratory events": 10.0, "arousals": 3.0, "limb movements": 0.5
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One technician's file in our words: a stage per epoch of 30 s, events by start, and which kinds were looked for."""
+    """One technician's file in our words: a stage per epoch of 30 s, events by start, the kinds looked for."""
 
     stages: tuple[str, ...]
     events: tuple[TruthEvent, ...]
@@ -48,5 +49,5 @@ def score_night(night: Night, kinds: Sequence[str]) -> Scored:
 
 def stage_bouts(stages: Sequence[str]) -> list[tuple[int, int, str]]:
     """(first epoch, epochs, stage) of each run of one stage."""
-    edges = np.flatnonzero([True, *(a != b for a, b in zip(stages, stages[1:], strict=False)), True])
-    return [(int(a), int(b - a), stages[a]) for a, b in zip(edges, edges[1:], strict=False)]
+    edges = np.flatnonzero([True, *(a != b for a, b in pairwise(stages)), True]).tolist()
+    return [(a, b - a, stages[a]) for a, b in pairwise(edges)]

@@ -56,6 +56,15 @@ def put_night(writer: Writer, recording: str, *, seed: int = 0, n: int = 20) -> 
     return ids
 
 
+def three_nights(writer: Writer) -> None:
+    """Put and publish what is missing of night0, night1, night2, as an ingest that may have been cut short does."""
+    prints = writer.fingerprints()
+    for i in range(3):
+        if f"night{i}" not in prints or len(writer.missing(SPACE, "signal")):
+            put_night(writer, f"night{i}", seed=i)
+    writer.publish({"made_by": "tests"})
+
+
 @pytest.fixture
 def make_cohort(tmp_path: Path) -> Callable[..., Path]:
     def make(n_recordings: int = 3, name: str = "cohort", n: int = 20) -> Path:

@@ -44,7 +44,7 @@ def test_every_epoch_matches_no_filter(snapshot: Snapshot) -> None:
         "len(list_filter(events, lambda e: starts_with(e, 'hypo') AND spo2_min_pct > 85)) > 0",
         "CASE WHEN stage = 'W' THEN score > 10 ELSE score IS NULL END",
         "round(spo2_min_pct)::INTEGER % 2 = 0",
-        'lower("stage") = \'rem\' AND ahi_scored_per_h > 5',
+        "lower(\"stage\") = 'rem' AND ahi_scored_per_h > 5",
         "STAGE = 'W'",
     ],
 )
@@ -94,22 +94,20 @@ def test_unknown_is_not_a_match(snapshot: Snapshot) -> None:
         "list_transform([1], lambda x: len(list_filter([1], lambda y: y > x))) = [1]",
         "spo2_min_pct",
         "'REM'",
-        "",
+        "()",
         "stage = ",
         "stage = 'REM",
         "a, b",
         "true AS x",
         "/* true",
         "stage::INTEGER > 1",
-        "(" * 3000 + "true" + ")" * 3000,
-        "NOT " * 2000 + "true",
+        "abs(" * 1500 + "1" + ")" * 1500 + " > 0",
+        "levenshtein(stage, 'W') = 0",
         "x" * 20_000,
         "true\0",
     ],
 )
 def test_anything_but_one_condition_is_refused_in_one_line(snapshot: Snapshot, where: str) -> None:
-    if where == "":
-        where = "()"
     with pytest.raises(InvalidFilter) as caught:
         snapshot.rows(where)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
@@ -132,12 +130,12 @@ def test_text_in_double_quotes_is_explained(snapshot: Snapshot) -> None:
 
 
 def test_a_slow_filter_ends_at_the_time_limit(snapshot: Snapshot) -> None:
-    slow = " OR ".join(f"levenshtein(concat({', '.join(['stage'] * 400)}, '{i}'), 'x') = 0" for i in range(3))
-    slow = slow.replace("'x'", f"concat({', '.join(['stage'] * 400)})")
+    many = ", ".join(["1.5"] * 1500)
+    slow = f"list_sum(list_transform([{many}], lambda x: {'sqrt(ln(exp(' * 20}x * spo2_min_pct{')))' * 20})) < 0"
     start = time.monotonic()
     with pytest.raises(InvalidFilter, match="took more than"):
-        snapshot.rows(slow.replace("= 0", "< 0"), time_limit_s=0.2)
-    assert time.monotonic() - start < 8
+        snapshot.rows(slow, time_limit_s=0.1)
+    assert time.monotonic() - start < 10
     assert len(snapshot.rows()) == 5000
 
 

@@ -1,6 +1,7 @@
 """Annotation files that belong to a recording, by name: beside it, in `annotations` folders, in NSRR's layout."""
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -50,14 +51,16 @@ def _index(files: tuple[Path, ...]) -> dict[str, list[Path]]:
 
 
 @lru_cache(maxsize=64)
-def _listing(folder: Path, changed_ns: int) -> tuple[Path, ...]:
+def _listing(folder: Path, state: int) -> tuple[Path, ...]:
     """The files of a folder as of its last change: a folder of thousands of nights is listed once."""
     return tuple(sorted(path for path in folder.iterdir() if path.suffix.casefold() in _SUFFIXES))
 
 
 def _files_in(folder: Path) -> tuple[Path, ...]:
     try:
-        return _listing(folder, folder.stat().st_mtime_ns)
+        changed_ns, now_ns = folder.stat().st_mtime_ns, time.time_ns()
+        # Time stamps of folders are coarse: one that changed just now may change again under the same stamp.
+        return _listing(folder, changed_ns if now_ns - changed_ns > 2_000_000_000 else now_ns)
     except OSError:
         return ()
 
@@ -79,7 +82,7 @@ def _resmed(recordings: Iterable[Path], files: Iterable[Path]) -> list[Path]:
     """
     stamps = [(path.parent, found[1]) for path in recordings if (found := _RESMED.fullmatch(path.stem))]
     found_files: dict[Path, None] = {}
-    for kind in ("EVE", "CSL"):
+    for kind in ("EVE", "CSL") if stamps else ():
         marks = sorted(
             (found[1], path) for path in files if (found := _RESMED.fullmatch(path.stem)) and found[2].upper() == kind
         )

@@ -79,7 +79,7 @@ def read_annot(path: Path) -> list[Sheet]:
             continue
         label, is_stage = _text(name, instance)
         rows.append((i, label, None if channel == "." else channel, began, stop, is_stage))
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    for row, following in zip(rows, [*rows[1:], None], strict=False):
         i, label, sensor, (start_s, length_s, is_clock), stop, is_stage = row
         duration: float | None = None
         ended = _time(stop)

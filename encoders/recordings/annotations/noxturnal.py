@@ -1,13 +1,12 @@
 """Noxturnal event exports: UTF-16 CSV in the interface's language, rows of local date and time, event and duration."""
 
-import csv
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from encoders.errors import UnreadableAnnotations
 from encoders.recordings.annotations import table
-from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text
+from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text, split_row
 
 # Day first is tried first; a month-first export fails on its 13th day at the latest, or says AM/PM.
 _FORMS: Final = ("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
@@ -47,7 +46,7 @@ def read_noxturnal(path: Path) -> list[Sheet]:
     delimiter = "\t" if "\t" in lines[0] else ";" if ";" in lines[0] else ","
     rows = [
         row
-        for row in csv.reader(lines[1:], delimiter=delimiter)
+        for row in (split_row(line, delimiter) for line in lines[1:])
         if len(row) > max(where.values()) and row[where["start"]] != "[]"
     ]
     starts = _parse([row[where["start"]] for row in rows])
@@ -64,9 +63,9 @@ def read_noxturnal(path: Path) -> list[Sheet]:
             continue
         length = (stop - start).total_seconds()
         told = number(row[where["duration"]]) if where["duration"] >= 0 else None
-        text = row[where["event"]].strip()
+        text = row[where["event"]]
         duration = told if told is not None and told >= 0 and abs(told - length) <= 1.5 else length
-        sheet.marks.append(Mark((start - zero).total_seconds(), duration, text, is_stage=False))
+        sheet.marks.append(Mark((start - zero).total_seconds(), duration, text))
     sheet.start = zero
     if bad:
         sheet.skipped.append(f"{bad} rows left out: no date and time, or the end before the start")

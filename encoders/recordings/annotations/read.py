@@ -63,11 +63,7 @@ def _merge(one: Scoring, other: Scoring) -> Scoring:
     """Two files of one scorer as one: everything side by side, the first file's alignment leading."""
     a, b = one.alignment, other.alignment
     staged = one if one.stages else other
-    texts = (
-        [a.reason]
-        if a.reason == b.reason
-        else [a.reason, f"{', '.join(p.name for p in other.files) or 'inside'}: {b.reason}"]
-    )
+    other_reason = f"{', '.join(path.name for path in other.files) or 'inside'}: {b.reason}"
     return replace(
         staged,
         source=one.source if one.source == other.source else f"{one.source} + {other.source}",
@@ -78,8 +74,8 @@ def _merge(one: Scoring, other: Scoring) -> Scoring:
         lights_off_s=one.lights_off_s if one.lights_off_s is not None else other.lights_off_s,
         lights_on_s=one.lights_on_s if one.lights_on_s is not None else other.lights_on_s,
         alignment=Alignment(
-            a.offset_s, "; ".join(texts), a.stage_count + b.stage_count, a.event_count + b.event_count,
-            (*a.cut, *b.cut), (*a.unknown, *b.unknown),
+            a.offset_s, a.reason if b.reason in a.reason else f"{a.reason}; {other_reason}",
+            a.stage_count + b.stage_count, a.event_count + b.event_count, (*a.cut, *b.cut), (*a.unknown, *b.unknown),
         ),
         repairs=(*one.repairs, *other.repairs),
     )  # fmt: skip
@@ -134,10 +130,10 @@ def read_annotations(
 
     The default: people before `auto:<tool>` before `device`, then who scored stages, then the order of the files.
     format: one of `table.FORMATS` for all `paths`; None detects each. cohort: decides what `Unsure` means. scorer: the
-    one to put first. scope: kinds that the default scorer looked for, beyond those of which there are events; without it
-    a kind without an event is not covered. Raises UnreadableAnnotations (one line) for a file that is of no use.
+    one to put first. scope: kinds that the default scorer looked for, beyond those with events; without it a kind
+    without an event is not covered. Raises UnreadableAnnotations for a file that cannot be used.
     """
-    declared = check_scope(list(scope), "scope") if scope is not None else {}
+    declared = check_scope(scope, "scope") if scope is not None else {}
     sheets = [sheet for path in paths for sheet in _read(Path(path), format)]
     inside = embedded_sheet(recording)
     if inside is not None:

@@ -1,6 +1,7 @@
 """What a reader takes from a file before it is laid over the recording: marks with the file's own times."""
 
 import codecs
+import csv
 import math
 import re
 from collections.abc import Mapping
@@ -92,6 +93,14 @@ def decode(data: bytes, name: str, repairs: list[Repair] | None = None) -> str:
 def read_text(path: Path, repairs: list[Repair] | None = None) -> str:
     """The text of a file in whatever encoding it has; newlines become `\\n`."""
     return decode(read_bytes(path), path.name, repairs).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def split_row(line: str, delimiter: str) -> list[str]:
+    """The cells of one line of a table, stripped; [] for a line that is none (a cell of 128 KiB)."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
 
 
 def number(text: str | None) -> float | None:

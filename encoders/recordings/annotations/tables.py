@@ -28,10 +28,9 @@ or one row per epoch
   is refused.
 """
 
-import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -39,7 +38,7 @@ from typing import Final
 from encoders.errors import UnreadableAnnotations
 from encoders.recordings.annotations import table
 from encoders.recordings.annotations.codes import declared_codes, split_comments
-from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text
+from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text, split_row
 from encoders.vocabulary import EPOCH_S, KINDS
 
 _WORDS: Final = (
@@ -54,7 +53,7 @@ _PEOPLE: Final = re.compile(r"hum|expert|scorer|rater|consensus|majority|manual|
 _SHOWN: Final = 5  # bad rows quoted in full; the rest is counted
 
 
-def check_scope(kinds: Iterator[str] | list[str] | tuple[str, ...], where: str) -> dict[str, str]:
+def check_scope(kinds: Iterable[str], where: str) -> dict[str, str]:
     """`kind -> "declared"`; UnreadableAnnotations naming the nearest kind for a word that is none."""
     scope = {}
     for kind in (word.strip().casefold() for word in kinds):
@@ -78,29 +77,29 @@ def _rows(path: Path, text: str) -> tuple[list[str], list[str], list[tuple[int, 
     if not lines:
         raise UnreadableAnnotations(f"{path.name}: no header line; wanted 'onset_s,duration_s,label' or 'epoch,stage'.")
     delimiter = max("\t,;", key=lines[0].count)
-    header = [cell.strip().casefold() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
-    rows: list[tuple[int, dict[str, str]]] = []
-    seen_header = False
-    for i, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if not seen_header:
-            seen_header = True
-            continue
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-        rows.append((i, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=False))))
-    return comments, header, rows
+    numbered = [
+        (i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip() and not line.lstrip().startswith("#")
+    ]
+    header = [cell.casefold() for cell in split_row(numbered[0][1], delimiter)]
+    empty = dict.fromkeys(header, "")
+    return (
+        comments,
+        header,
+        [(i, empty | dict(zip(header, split_row(line, delimiter), strict=False))) for i, line in numbered[1:]],
+    )
 
 
-def _seconds(row: dict[str, str], column: str, *, empty: float | None = None) -> float | None:
-    """A number of seconds, 0 or more; ValueError with the words for the report otherwise."""
-    text = row.get(column, "")
-    if text.casefold() in ("", "n/a") and empty is not None:
-        return None
-    value = number(text)
+def _seconds(row: dict[str, str], column: str) -> float:
+    """A number of 0 or more; ValueError with the words for the report otherwise."""
+    value = number(row[column])
     if value is None or value < 0:
-        raise ValueError(f"{column} {text[:30]!r} is not a number of 0 or more")
+        raise ValueError(f"{column} {row[column][:30]!r} is not a number of 0 or more")
     return value
+
+
+def _duration(row: dict[str, str], column: str) -> float | None:
+    """The same, None where it is left out."""
+    return None if row[column].casefold() in ("", "n/a") else _seconds(row, column)
 
 
 def read_csv(path: Path) -> list[Sheet]:
@@ -136,16 +135,12 @@ def read_csv(path: Path) -> list[Sheet]:
         try:
             if by_epoch:
                 count = _seconds(row, "epoch")
-                assert count is not None
                 if count != int(count) or count < first:
                     raise ValueError(f"epoch {row['epoch'][:30]!r} is not a whole number from {first}")
                 mark = Mark((count - first) * epoch_s, epoch_s, row["stage"], is_stage=True)
             else:
-                onset = _seconds(row, "onset_s")
-                assert onset is not None
-                mark = Mark(onset, _seconds(row, "duration_s", empty=0.0), row["label"], row.get("channel") or None)
-                if mark.text.casefold() in codes:
-                    mark = Mark(mark.start_s, mark.duration_s, mark.text, mark.channel, is_stage=True)
+                onset, duration = _seconds(row, "onset_s"), _duration(row, "duration_s")
+                mark = Mark(onset, duration, row["label"], row.get("channel") or None)
             if mark.text.casefold() in ("", "nan"):
                 raise ValueError(f"{'stage' if by_epoch else 'label'} {mark.text!r} is no text")
         except ValueError as error:
@@ -230,7 +225,7 @@ def read_bids(path: Path) -> list[Sheet]:
             onset = number(row["onset"])  # BIDS allows events before the first sample
             if onset is None:
                 raise ValueError(f"onset {row['onset'][:30]!r} is not a number")
-            duration = _seconds(row, "duration", empty=0.0)
+            duration = _duration(row, "duration")
         except ValueError as error:
             bad.append(f"line {i}: {error}")
             continue

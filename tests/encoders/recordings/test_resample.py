@@ -17,23 +17,20 @@ def sine(hz: float, rate_hz: float, seconds: float) -> np.ndarray:
 
 
 def direct(samples: np.ndarray, rate_hz: float, offset_s: float, count: int) -> np.ndarray:
-    """The dumb twin: one weighted sum per output, in double precision, over the mirrored input."""
+    """The dumb twin: a weighted sum for each output, in double precision, over the mirrored input."""
     half = _half_width(rate_hz / 64)
     padded = np.pad(samples.astype(np.float64), half + 64, mode="reflect")
-    out = np.empty(count)
-    for k in range(count):
-        place = (offset_s + k / 64) * rate_hz
-        index = np.arange(int(np.floor(place)) - half, int(np.floor(place)) + half + 2)
-        weights = _kernel(place - index, rate_hz / 64)
-        out[k] = padded[index + half + 64] @ weights / weights.sum()
-    return out
+    places = (offset_s + np.arange(count) / 64)[:, None] * rate_hz
+    index = np.floor(places).astype(int) + np.arange(-half, half + 2)
+    weights = _kernel(places - index, rate_hz / 64)
+    return np.sum(padded[index + half + 64] * weights, axis=1) / weights.sum(axis=1)
 
 
 @pytest.mark.parametrize("rate_hz", RATES + ODD_RATES)
 @pytest.mark.parametrize("offset_s", [0.0, 0.37, 7.0])
 def test_blocks_equal_a_direct_convolution(rate_hz: float, offset_s: float) -> None:
-    samples = np.random.default_rng(0).standard_normal(int(40 * rate_hz)).astype(np.float32)
-    count = int((40 - offset_s) * 64)
+    samples = np.random.default_rng(0).standard_normal(int(20 * rate_hz)).astype(np.float32)
+    count = int((20 - offset_s) * 64)
     expected = samples if rate_hz == 64 and offset_s != 0.37 else None
     found = resample(samples, rate_hz, offset_s, count)
     assert found.dtype == np.float32
@@ -56,7 +53,7 @@ def test_a_sine_keeps_amplitude_and_time(rate_hz: float, offset_s: float) -> Non
 
 @pytest.mark.parametrize("rate_hz", [r for r in RATES + ODD_RATES if r > 70])
 def test_what_would_alias_is_60_db_down(rate_hz: float) -> None:
-    for hz in np.concatenate([[32.0, 32.1, 32.5, 33], np.arange(34.0, min(rate_hz / 2, 200), 3.7), [rate_hz / 2 - 0.3]]):
+    for hz in (32.0, 32.1, 32.5, 33.0, *np.arange(34.0, min(rate_hz / 2, 200), 3.7), rate_hz / 2 - 0.3):
         found = resample(sine(hz, rate_hz, 20), rate_hz, 5.003, 64 * 10)
         assert np.abs(found).max() < 1e-3, f"{hz} Hz"
 
@@ -110,7 +107,9 @@ def test_agrees_with_scipy_below_its_own_transition_band() -> None:
     offset_s=st.floats(0.0, 0.9),
     begin=st.floats(0.0, 1.0),
 )
-def test_a_stretch_equals_that_stretch_of_the_whole(rate_hz: float, seconds: float, offset_s: float, begin: float) -> None:
+def test_a_stretch_equals_that_stretch_of_the_whole(
+    rate_hz: float, seconds: float, offset_s: float, begin: float
+) -> None:
     samples = np.random.default_rng(2).standard_normal(max(1, int(seconds * rate_hz))).astype(np.float32)
     count = max(1, int((seconds - offset_s) * 64))
     first = int(begin * (count - 1))
@@ -142,8 +141,9 @@ def test_masked_steps_take_the_last_valid_value_for_half_a_minute_then_the_next(
     valid = np.ones(100, bool)
     valid[:3] = valid[10:60] = valid[95:] = False
     found = hold(samples, valid, 1.0, 0.0, 6400)[::64]
-    assert (found[:3] == 3).all() and (found[10:40] == 9).all() and (found[40:60] == 60).all() and (found[95:] == 94).all()
+    assert (found[:3] == 3).all() and (found[10:40] == 9).all()
+    assert (found[40:60] == 60).all() and (found[95:] == 94).all()
 
 
 def test_without_a_valid_value_there_is_zero() -> None:
-    assert not fill(np.full(4, np.nan, np.float32), np.zeros(4, bool), 10).any()
+    assert not fill(np.full(4, np.nan, np.float32), np.zeros(4, bool), 10, np.arange(4)).any()

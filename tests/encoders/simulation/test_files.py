@@ -10,6 +10,9 @@ import pytest
 from defusedxml.ElementTree import parse
 
 from encoders.errors import BadInput
+from encoders.recordings.annotations.align import RecordingClock
+from encoders.recordings.annotations.read import read_annotations
+from encoders.recordings.recording import open_recording
 from encoders.simulation import SimulatedNight, simulate, site_facts
 
 
@@ -63,17 +66,7 @@ def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path) -> None:
     assert samples_hash(longer[1].edf) == samples_hash(short[1].edf)
     assert steps == [(done, 7) for done in range(8)]
     subjects = pl.read_csv(tmp_path / "longer" / "subjects.csv")
-    assert subjects.columns == [
-        "recording",
-        "subject",
-        "age",
-        "sex",
-        "bmi",
-        "site",
-        "diagnosis",
-        "severity",
-        "simulated",
-    ]
+    assert " ".join(subjects.columns) == "recording subject age sex bmi site diagnosis severity simulated"
     assert subjects["recording"].n_unique() == 7 > subjects["subject"].n_unique() >= 4
 
 
@@ -119,6 +112,27 @@ def test_profusion_and_edf_annotations_hold_every_epoch_of_the_truth(cohort: dic
     wanted = truth.select("start_s", "stage").iter_rows()
     assert staged == [(t, f"Sleep stage {'R' if s == 'REM' else s}") for t, s in wanted]
     assert {"Lights off", "Lights on"} <= set(texts)
+
+
+def test_our_own_readers_understand_every_site(cohort: dict[str, SimulatedNight]) -> None:
+    cohorts = {"shhs-like": "shhs", "mros-like": "mros", "mesa-like": "mesa", "hmc-like": "hmc", "clinic": None}
+    for site, night in cohort.items():
+        recording = open_recording([night.edf])
+        assert recording.simulated and not recording.repairs and recording.cohort == cohorts[site]
+        slots = {"ECG", "EOG_L", "EOG_R", "EEG_C3", "EEG_C4", "EMG_CHIN"}
+        slots |= set() if site == "hmc-like" else {"ABD", "THX", "AF", "SPO2"}
+        assert slots <= set(recording.montage.choices)
+        clock = RecordingClock(
+            duration_s=recording.duration_s, start_clock_s=recording.start_clock_s, start=None,
+            segments=recording.segments, embedded=tuple(recording.annotations()),
+        )  # fmt: skip
+        (scoring,) = read_annotations(night.annotations, clock, cohort=recording.cohort)
+        assert not scoring.alignment.unknown and set(scoring.coverage) <= set(site_facts()[site]["scores"])
+        stages = [span.stage for span in scoring.stages for _ in range(round((span.stop_s - span.start_s) / 30))]
+        assert stages == pl.read_parquet(night.truth_epochs)["stage"].to_list()
+        truth = pl.read_parquet(night.truth_events).filter(pl.col("name").is_in([e.name for e in scoring.events]))
+        assert len(scoring.events) == truth.height
+        assert all(e.stop_s - e.start_s >= 9.99 for e in scoring.events if "pnea" in e.name)
 
 
 @pytest.mark.parametrize(

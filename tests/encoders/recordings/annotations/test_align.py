@@ -68,7 +68,9 @@ def test_files_without_a_clock_are_taken_to_start_together_and_say_so() -> None:
 
 
 @given(st.floats(0, 86_399), st.floats(0, 86_399), st.floats(60, 80_000))
-def test_a_clock_difference_lands_in_the_recording_or_nearest_to_it(start: float, elapsed: float, duration: float) -> None:
+def test_a_clock_difference_lands_in_the_recording_or_nearest_to_it(
+    start: float, elapsed: float, duration: float
+) -> None:
     found = nearest_day((start + elapsed) % 86_400 - start, duration)
     outside = max(0.0, -found, found - duration)
     assert outside <= min(max(0.0, elapsed - duration), 86_400 - elapsed) + 1e-6
@@ -113,7 +115,9 @@ def test_stages_without_duration_hold_until_the_next() -> None:
 
 
 def test_lights_are_times_not_events() -> None:
-    scoring = lay(sheet(Mark(12, 0, "Lights off"), Mark(90, 0, "Lights On"), Mark(100, 30, "N2")), RecordingClock(300.0))
+    scoring = lay(
+        sheet(Mark(12, 0, "Lights off"), Mark(90, 0, "Lights On"), Mark(100, 30, "N2")), RecordingClock(300.0)
+    )
     assert (scoring.lights_off_s, scoring.lights_on_s) == (12, 90) and scoring.events == ()
 
 

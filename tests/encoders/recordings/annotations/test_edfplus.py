@@ -74,10 +74,16 @@ def test_aasm_luna_and_embla_names_are_known_in_any_case(tmp_path: Path, text: s
 
 
 def test_an_unknown_sleep_stage_is_unscored_and_named(tmp_path: Path) -> None:
-    marks = [Annotation(0, 30, "Sleep stage 7"), Annotation(30, 30, "Sleep stage ?"), Annotation(60, 30, "Movement time")]
+    marks = [
+        Annotation(0, 30, "Sleep stage 7"),
+        Annotation(30, 30, "Sleep stage ?"),
+        Annotation(60, 30, "Movement time"),
+    ]
     (scoring,) = read_annotations([write(tmp_path / "h.edf", *marks)], RecordingClock(90.0))
     assert [s.stage for s in scoring.stages] == ["unscored"] * 3 and scoring.coverage == {}
-    assert "stage 'Sleep stage 7'" in " ".join(scoring.alignment.unknown) or "single notes" in scoring.alignment.unknown[0]
+    assert (
+        "stage 'Sleep stage 7'" in " ".join(scoring.alignment.unknown) or "single notes" in scoring.alignment.unknown[0]
+    )
 
 
 def test_annotations_inside_the_recording_are_a_scoring(tmp_path: Path) -> None:
@@ -103,7 +109,10 @@ def test_a_plain_edf_is_a_recording_not_annotations(tmp_path: Path) -> None:
 def test_scoring_inside_and_beside_the_recording_of_the_same_kind_are_two_opinions(tmp_path: Path) -> None:
     path = write(tmp_path / "h.edf", Annotation(0, 30, "Sleep stage N2"))
     clock = RecordingClock(60.0, embedded=(Annotation(0, 30, "Sleep stage N1"),))
-    assert [(s.scorer, s.stages[0].stage) for s in read_annotations([path], clock)] == [("human", "N2"), ("human 2", "N1")]
+    assert [(s.scorer, s.stages[0].stage) for s in read_annotations([path], clock)] == [
+        ("human", "N2"),
+        ("human 2", "N1"),
+    ]
 
 
 def test_events_beside_and_stages_inside_become_one_scoring(tmp_path: Path) -> None:

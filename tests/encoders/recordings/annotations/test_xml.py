@@ -13,7 +13,8 @@ NIGHT = RecordingClock(duration_s=3600.0)
 
 
 def nsrr(events: str, epoch: str = "<EpochLength>30</EpochLength>") -> str:
-    return f'<?xml version="1.0" encoding="UTF-8"?><PSGAnnotation>{epoch}<ScoredEvents>{events}</ScoredEvents></PSGAnnotation>'
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    return f"{head}<PSGAnnotation>{epoch}<ScoredEvents>{events}</ScoredEvents></PSGAnnotation>"
 
 
 def event(concept: str, start: object, duration: object, kind: str = "Respiratory|Respiratory", more: str = "") -> str:
@@ -58,7 +59,9 @@ def test_learn_nights_hold_the_published_number_of_scored_events(
 
 
 def test_learn_night_1_is_r_and_k_and_its_counts_are_those_of_the_file(shared_data: Path) -> None:
-    (scoring,) = read_annotations([shared_data / "nsrr_learn_annotations" / "learn-nsrr01.xml"], RecordingClock(50_000.0))
+    (scoring,) = read_annotations(
+        [shared_data / "nsrr_learn_annotations" / "learn-nsrr01.xml"], RecordingClock(50_000.0)
+    )
     assert scoring.rules == "R&K"  # one epoch of stage 4
     assert Counter(e.name for e in scoring.events) == {
         "hypopnea": 361, "desaturation": 254, "arousal": 194, "artifact": 59, "obstructive apnea": 37,
@@ -132,7 +135,9 @@ def test_a_kind_without_an_event_is_not_covered_unless_declared(tmp_path: Path) 
 
 
 def test_settings_that_name_what_could_be_scored_declare_nothing(tmp_path: Path) -> None:
-    settings = "<ScoredEventSettings><ScoredEventSetting><Name>Central Apnea</Name></ScoredEventSetting></ScoredEventSettings>"
+    settings = (
+        "<ScoredEventSettings><ScoredEventSetting><Name>Central Apnea</Name></ScoredEventSetting></ScoredEventSettings>"
+    )
     scoring = read(tmp_path / "p.xml", profusion([0, 2]).replace("<ScoredEvents>", settings + "<ScoredEvents>"))
     assert set(scoring.coverage) == {"stages"}
 
@@ -140,12 +145,16 @@ def test_settings_that_name_what_could_be_scored_declare_nothing(tmp_path: Path)
 def test_profusion_5_is_rem_and_9_is_unscored(tmp_path: Path) -> None:
     scoring = read(tmp_path / "p.xml", profusion([0, 1, 2, 3, 4, 5, 6, 9, 7]))
     assert [s.stage for s in scoring.stages] == ["W", "N1", "N2", "N3", "N3", "REM", "unscored", "unscored", "unscored"]
-    assert scoring.rules == "R&K" and scoring.alignment.unknown == ("stage '7' x 1",)  # 7 is no Profusion code: not guessed
+    assert scoring.rules == "R&K" and scoring.alignment.unknown == (
+        "stage '7' x 1",
+    )  # 7 is no Profusion code: not guessed
 
 
 def test_profusion_is_read_by_element_name_not_by_place(tmp_path: Path) -> None:
     more = "<LowestSpO2>84.5</LowestSpO2><Desaturation>6</Desaturation>"
-    scoring = read(tmp_path / "p.xml", profusion([2, 2], named("SpO2 desaturation", more=more) + named("Arousal (Foo)")))
+    scoring = read(
+        tmp_path / "p.xml", profusion([2, 2], named("SpO2 desaturation", more=more) + named("Arousal (Foo)"))
+    )
     assert [(e.name, e.spo2_min_pct) for e in scoring.events] == [("desaturation", 84.5), ("arousal", None)]
 
 
@@ -154,10 +163,14 @@ def test_a_stage_is_only_said_to_be_scored_where_one_is(tmp_path: Path) -> None:
 
 
 def test_values_that_are_no_seconds_are_left_out_and_reported(tmp_path: Path) -> None:
-    events = event("Hypopnea|Hypopnea", "nan", 12) + event("Hypopnea|Hypopnea", 30, -5) + event("Hypopnea|Hypopnea", 60, 12)
+    events = (
+        event("Hypopnea|Hypopnea", "nan", 12) + event("Hypopnea|Hypopnea", 30, -5) + event("Hypopnea|Hypopnea", 60, 12)
+    )
     scoring = read(tmp_path / "n.xml", nsrr(events))
     assert len(scoring.events) == 1
-    assert scoring.alignment.cut == ("2 events left out: ScoredEvent 1 has Start 'nan', Duration '12', wanted seconds (the first)",)
+    assert scoring.alignment.cut == (
+        "2 events left out: ScoredEvent 1 has Start 'nan', Duration '12', wanted seconds (the first)",
+    )
 
 
 def test_missing_epoch_length_is_a_repair(tmp_path: Path) -> None:
@@ -167,7 +180,9 @@ def test_missing_epoch_length_is_a_repair(tmp_path: Path) -> None:
 
 def test_an_xml_bomb_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xml"
-    entities = '<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "&{a};&{a};&{a};">' for a, b in zip("abcdefg", "bcdefgh", strict=True))
+    entities = '<!ENTITY a "ha">' + "".join(
+        f'<!ENTITY {b} "&{a};&{a};&{a};">' for a, b in zip("abcdefg", "bcdefgh", strict=True)
+    )
     path.write_text(f'<?xml version="1.0"?><!DOCTYPE z [{entities}]><PSGAnnotation>&h;</PSGAnnotation>')
     with pytest.raises(UnreadableAnnotations, match=r"^bomb\.xml: the XML declares entities[^\n]*$"):
         read_annotations([path], NIGHT)
