@@ -15,8 +15,10 @@ from index.ranking import Clock, Engine, fp32_error, gathered_top
 from index.segments import Ids, Rows, Vectors
 
 CACHE_ROWS = 100_000  # from here on the index is kept as a file that every process maps
-GATHER_SHARE = 0.02  # up to this share of the rows, or for a batch, gather and multiply beats FAISS's bitmap selector
-BATCH = 8
+# Up to this share of the rows gather and multiply beats FAISS's bitmap selector, and for a batch at any share: one
+# conversion to float32 serves all its queries (100 over 300,000 rows: 8 to 18 ms a query against 27 to 38; equal at 20).
+GATHER_SHARE = 0.02
+BATCH = 24
 GATHER_K = 4096  # FAISS's heaps are slow for larger k
 
 
@@ -54,8 +56,8 @@ class FlatCpu(Engine):
     def top(
         self, queries: Vectors, k: int, positions: Ids | None, clock: Clock, *, precise: bool
     ) -> tuple[Vectors, Ids]:
-        few = positions is not None and (len(positions) <= GATHER_SHARE * len(self.rows) or len(queries) >= BATCH)
-        if few or k > GATHER_K:
+        few = positions is not None and len(positions) <= GATHER_SHARE * len(self.rows)
+        if few or len(queries) >= BATCH or k > GATHER_K:
             return gathered_top(self.rows, queries, k, positions, clock)
         with clock("open"), self._opening:
             if self._index is None:

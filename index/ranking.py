@@ -56,12 +56,11 @@ def fp32_error(dim: int) -> float:
 
 
 def best_first(scores: Vectors, positions: Ids, k: int) -> tuple[Vectors, Ids]:
-    """The k best of each row of scores (q, m); positions (m,) or (q, m)."""
+    """The k best of each row of scores (q, m), with their positions (q, m)."""
     if scores.shape[1] > k:
         keep = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
         scores = np.take_along_axis(scores, keep, axis=1)
-        positions = positions[keep] if positions.ndim == 1 else np.take_along_axis(positions, keep, axis=1)
-    positions = np.broadcast_to(positions, scores.shape)
+        positions = np.take_along_axis(positions, keep, axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1)
 
@@ -78,7 +77,15 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
                 return scores, found
             at, matrix = block[0], block[1].astype(np.float32)
         with clock("search"):
-            here, places = best_first(queries @ matrix.T, at, k)
+            here = queries @ matrix.T
+            if (
+                scores.shape[1] == k
+            ):  # most blocks hold nothing better, which a comparison tells sooner than a partition
+                better = np.flatnonzero((here > scores[:, -1:]).any(axis=0))
+                if not len(better):
+                    continue
+                here, at = here[:, better], at[better]
+            places = np.broadcast_to(at, here.shape)
             scores, found = best_first(np.hstack([scores, here]), np.hstack([found, places]), k)
 
 

@@ -14,7 +14,7 @@ from index.layout import Layout, Segment, fsync_dir
 
 F16 = np.dtype("<f2")
 I64 = np.dtype("<i8")
-BLOCK_ROWS = 32_768  # rows brought to float32 at a time: 50 MB at 384 dimensions
+BLOCK_ROWS = 4096  # rows brought to float32 at a time: 6 MB at 384 dimensions stay in the processor's cache
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]

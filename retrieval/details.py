@@ -62,13 +62,14 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
             if fact.concept.kind == "stage":
                 lines.append(f"{fact.words}: scored {row['stage']} by {row['stage_source']}")
             else:
-                lines.append(f"{fact.words}: {fact.concept.scored} (scored)")
+                seconds = ranked[f"extent{number}"]
+                lines.append(f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else ""))
         else:
             column = fact.concept.evidence
             lines.append(f"{fact.words}: {column} = {_short(row[column])} (measured, not scored)")
     for condition in question.filters:
         said = ", ".join(f"{c} = {_short(row[c])}" for c in condition.columns)
-        lines.append(f"{condition.words}: {said}")
+        lines.append(f"{condition.words}: {said or 'none was scored'}")
     if question.words:
         lines.append(f"caption near the words: cosine {ranked['dense']:.2f}")
     return lines

@@ -164,18 +164,18 @@ class _Reader:
                 self.add(found.start(), found.end(), f"sex = '{sex}'", ("sex",))
 
     def negations(self) -> None:
-        spans: list[tuple[int, int, Concept]] = []
+        spans: list[tuple[int, int, Concept, str]] = []
         ended: int | None = None  # where the last negated concept stopped: `without arousals or desaturations`
         for match in [m for m in self.matches if m.concept is not None]:
             said = _NOT.search(self.text[: match.start])
             chained = ended is not None and _NOR.match(self.text[ended : match.start])
             if match.concept is not None and (said or chained):
-                spans.append((said.start() if said else match.start, match.stop, match.concept))
+                start, before = (said.start(), "") if said else (match.start, "without ")
+                spans.append((start, match.stop, match.concept, before + self.original[start : match.stop]))
                 ended = match.stop
             else:
                 ended = None
-        for start, stop, concept in spans:
-            words = self.original[start:stop] if _NOT.match(self.text[start:] + " ") else f"without {self.original[start:stop]}"
+        for start, stop, concept, words in spans:
             self.add(start, stop, f"NOT ({_holds(concept)})", (), concept, words=words)
 
 

@@ -9,6 +9,7 @@ where z standardises over the searched epochs that remain, so that no two scales
 probability. Unknown is not no: an epoch that cannot answer is left out and counted by the reason.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from encoders.captions import Concept
+from encoders.captions import Concept, load_measures
 from encoders.models import Encoder
 from encoders.vocabulary import EPOCH_S
 from index import Snapshot
-from retrieval.question import Question
+from retrieval.question import Filter, Question
 
 _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest share the last one's score
 # Below this cosine to every caption, words without a filter or a fact are taken as not about sleep: questions of the
@@ -42,7 +43,7 @@ class Ranked:
 
 def standardised(values: np.ndarray) -> np.ndarray:
     """Standardised over the rows; constant values say nothing and become zero."""
-    spread = float(np.std(values))
+    spread = float(np.std(values)) if len(values) else 0.0
     return (values - float(np.mean(values))) / spread if spread > 1e-9 else np.zeros_like(values)
 
 
@@ -58,30 +59,40 @@ def _reason_sql(channels: Sequence[Sequence[str]], scored_kind: str | None) -> s
 
 
 def _fact_sql(concept: Concept, number: int) -> list[str]:
-    """Columns of one fact: `known` (can this row answer), `truth` (scored), `grade` (by sensor), `why` (if not known)."""
+    """Columns of one fact: `truth` (scored), `extent` (seconds of a scored event in the epoch), `grade` (by sensor)."""
     truth = f"({concept.scored})" if concept.scored else "NULL::BOOLEAN"
+    counted = re.fullmatch(r"n_(\w+) > 0", concept.scored or "")
+    extent = f"{counted[1]}_s::DOUBLE" if counted else "NULL::DOUBLE"
     grade = f"({concept.evidence} * {concept.sign})::DOUBLE" if concept.evidence else "NULL::DOUBLE"
-    return [
-        f"{truth} AS truth{number}",
-        f"{grade} AS grade{number}",
-        f"{_reason_sql(concept.channels, concept.coverage)} AS reason{number}",
-    ]
+    reason = _reason_sql(concept.channels, concept.coverage)
+    return [f"{truth} AS truth{number}", f"{extent} AS extent{number}", f"{grade} AS grade{number}", f"{reason} AS reason{number}"]
+
+
+def _filter_sql(condition: Filter, number: int) -> list[str]:
+    """Columns of one filter: `holds`, how clearly (`clear`), and why it could not be judged."""
+    measure = load_measures().get(condition.columns[0]) if condition.columns else None
+    reason = _reason_sql(measure.channels, None) if measure else "'not_scored'"
+    clear = "NULL::DOUBLE"
+    if condition.rank_by:
+        column, sign = condition.rank_by
+        clear = f"({column} * {sign})::DOUBLE"
+    return [f"({condition.sql}) AS holds{number}", f"{clear} AS clear{number}", f"{reason} AS unclear{number}"]
 
 
 def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool) -> Ranked:
     """Every epoch that answers `question` among the rows of `where`, best first."""
     ms: dict[str, float] = {}
     began = time.perf_counter()
-    frame, refused = _candidates(snapshot, question, where)
+    frame, able, refused = _candidates(snapshot, question, where)
     ms["filter"] = _since(began)
-    searched = frame.height
-    if not searched:
-        return Ranked(frame, 0, refused, "none: no row left to search", ms, [])
+    rows_left = frame.height
+    if not rows_left:
+        return Ranked(frame, able, refused, "none: no row left to rank", ms, [])
     began = time.perf_counter()
     scores: list[np.ndarray] = []
     notes: list[str] = []
     engine = "none: the question left no words to embed"
-    dense = np.zeros(searched, np.float64)
+    dense = np.zeros(rows_left, np.float64)
     if question.words:
         query = encoder.embed_texts([question.words])
         ms["embed"] = _since(began)
@@ -95,54 +106,47 @@ def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str
         dense = by_id[place].astype(np.float64)
         if not (question.facts or question.filters) and dense.max() < WORDS_FLOOR:
             note = f"nothing here resembles these words (best cosine {dense.max():.2f}, floor {WORDS_FLOOR:.2f})"
-            return Ranked(frame.clear(), searched, refused, engine, ms, [note])
+            return Ranked(frame.clear(), able, refused, engine, ms, [note])
         scores.append(standardised(dense))
     began = time.perf_counter()
     frame = frame.with_columns(pl.Series("dense", dense))
     for number, fact in enumerate(question.facts):
-        grade = frame[f"grade{number}"]
-        graded = frame[f"truth{number}"].is_null() & grade.is_not_null()
-        if graded.any():
-            values = grade.to_numpy().astype(np.float64)
-            rows = graded.to_numpy()
-            z = np.zeros(searched)
+        scored = frame[f"truth{number}"].is_not_null().to_numpy()
+        extent, grade = (frame[f"{c}{number}"].to_numpy().astype(np.float64) for c in ("extent", "grade"))
+        z = np.zeros(rows_left)
+        for rows, values in ((scored & ~np.isnan(extent), extent), (~scored & ~np.isnan(grade), grade)):
             z[rows] = standardised(values[rows])
-            scores.append(z)
-            notes.append(f"{fact.words!r} was not scored in {int(rows.sum())} epochs and was graded there by {fact.concept.evidence}")
+        scores.append(z)
+        if graded := int((~scored).sum()):
+            notes.append(f"{fact.words!r} was not scored in {graded} epochs and was graded there by {fact.concept.evidence}")
     for number, condition in enumerate(question.filters):
         if condition.rank_by:
-            scores.append(standardised(frame[f"extent{number}"].cast(pl.Float64).to_numpy()))
-    score = np.mean(scores, axis=0) if scores else np.zeros(searched)
+            scores.append(standardised(frame[f"clear{number}"].to_numpy()))
+    score = np.mean(scores, axis=0) if scores else np.zeros(rows_left)
     frame = frame.with_columns(pl.Series("score", score)).sort(["score", "epoch_id"], descending=[True, False])
     ms["fuse"] = _since(began)
-    return Ranked(frame, searched, refused, engine, ms, notes)
+    return Ranked(frame, able, refused, engine, ms, notes)
 
 
-def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Rows that can answer and are not refuted, and how many could not answer, by reason."""
+def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tuple[pl.DataFrame, int, dict[str, int]]:
+    """Rows that may be hits; how many could answer; how many could not, by reason."""
     columns = ["epoch_id", "recording", "epoch", "start_s", "caption_id"]
     for number, fact in enumerate(question.facts):
         columns += _fact_sql(fact.concept, number)
     for number, condition in enumerate(question.filters):
-        columns.append(f"({condition.sql}) AS holds{number}")
-        if condition.rank_by:
-            column, sign = condition.rank_by
-            columns.append(f"({column} * {sign})::DOUBLE AS extent{number}")
+        columns += _filter_sql(condition, number)
     frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM epochs")
     if where:
         frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
     refused = {"sensor": 0, "not_scored": 0, "quality": 0}
-    open_rows = pl.Series([True]).new_from_index(0, frame.height)
-    for number, condition in enumerate(question.filters):
-        unknown = frame[f"holds{number}"].is_null() & open_rows
-        kind = "not_scored" if condition.concept else "sensor"
-        refused[kind] += int(unknown.sum())
-        open_rows = open_rows & ~unknown
-    for number in range(len(question.facts)):
-        unknown = frame[f"truth{number}"].is_null() & frame[f"grade{number}"].is_null() & open_rows
-        for reason, count in frame.filter(unknown)[f"reason{number}"].value_counts().iter_rows():
-            refused[reason] += count
-        open_rows = open_rows & ~unknown
+    open_rows = pl.repeat(True, frame.height, dtype=pl.Boolean, eager=True)
+    unknown = [(frame[f"holds{n}"].is_null(), f"unclear{n}") for n in range(len(question.filters))]
+    unknown += [(frame[f"truth{n}"].is_null() & frame[f"grade{n}"].is_null(), f"reason{n}") for n in range(len(question.facts))]
+    for rows, reason in unknown:
+        for why, count in frame.filter(rows & open_rows)[reason].value_counts().iter_rows():
+            refused[why] += count
+        open_rows = open_rows & ~rows
+    able = int(open_rows.sum())
     for number in range(len(question.filters)):
         open_rows = open_rows & frame[f"holds{number}"].fill_null(False)
     for number, fact in enumerate(question.facts):
@@ -152,7 +156,7 @@ def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tu
         if floor is not None:
             low = frame[f"grade{number}"] < floor * fact.concept.sign
             open_rows = open_rows & ~(frame[f"truth{number}"].is_null() & low.fill_null(False))
-    return frame.filter(open_rows), refused
+    return frame.filter(open_rows), able, refused
 
 
 def merge_runs(ranked: pl.DataFrame, k: int) -> list[list[int]]:

@@ -34,14 +34,15 @@ def _cell(value: Any) -> str:
 
 def print_answer(answer: "Answer", *, explain: bool) -> None:
     """Hits as a table, then what was left out; with `explain`, how the question was read and answered."""
-    table = _table("", "recording", "from–to (s)", "clock", "stage", "events", "score", "why")
     for number, hit in enumerate(answer.hits, 1):
-        name = hit.recording + (" (simulated)" if hit.simulated else "")
-        table.add_row(str(number), escape(name), f"{hit.start_s:g}–{hit.stop_s:g}", hit.clock or "–", hit.stage or "–",
-                      escape("; ".join(hit.events)) or "–", f"{hit.score:.2f}", escape("; ".join(hit.why)))  # fmt: skip
-    if answer.hits:
-        _console.print(table)
-    else:
+        simulated = " [reverse] simulated [/reverse]" if hit.simulated else ""
+        when = f"{hit.start_s:g}–{hit.stop_s:g} s" + (f"  {hit.clock}" if hit.clock else "")
+        _console.print(f"[bold]{number:>2}  {escape(hit.recording)}[/bold]{simulated}  {when}  [bold]{hit.stage or 'no stage'}[/bold]  score {hit.score:.2f}")
+        if hit.events:
+            _console.print(f"    events  {escape('; '.join(hit.events))}", soft_wrap=True)
+        for line in hit.why:
+            _console.print(f"    [dim]why[/dim]     {escape(line)}", soft_wrap=True)
+    if not answer.hits:
         _console.print("no hits")
     left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)
     _console.print(f"[dim]searched {answer.searched} epochs" + (f"; could not answer: {left}" if left else "") + "[/dim]")

@@ -1,7 +1,6 @@
 """Brain and eyes: relative band powers, slow waves, eye movements, and evidence for stages that nobody scored."""
 
 import numpy as np
-from scipy import signal
 
 from encoders.captions.frames import (
     Array,
@@ -93,6 +92,8 @@ def measure_eyes(recording: Night, epochs: Grid) -> dict[str, Array]:
 
 def _eye_movements(recording: Night, epochs: Grid) -> Array:
     """Peaks of both eyes moving together: the EOGs then swing in opposite directions, while EEG enters both alike."""
+    from scipy import signal
+
     count = np.full(len(epochs.start_s), np.nan)
     both = usable(epochs, "EOG_L") & usable(epochs, "EOG_R")
     right_runs = recording.runs("EOG_R") if both.any() else []

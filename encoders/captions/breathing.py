@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, signal
 
 from encoders.captions.frames import (
     Array,
@@ -51,6 +50,8 @@ class Breaths:
 
 def find_breaths(runs: Sequence[Run], epochs: Grid, wanted: Array) -> Breaths:
     """Breaths and relative swing of a belt or airflow; NaN on the grid outside the wanted epochs."""
+    from scipy import ndimage, signal
+
     stop_s = float(epochs.start_s[-1]) + EPOCH_S if len(epochs.start_s) else 0.0
     relative = np.full(int(stop_s * GRID_HZ), np.nan)
     at_s, waves = [np.empty(0)], []
@@ -86,6 +87,8 @@ def find_breaths(runs: Sequence[Run], epochs: Grid, wanted: Array) -> Breaths:
 
 def _baseline(swing: Array) -> Array:
     """The larger breaths of the two minutes before each moment; the first two minutes serve for themselves."""
+    from scipy import ndimage
+
     size = round(BASELINE_S * GRID_HZ)
     centred = ndimage.percentile_filter(swing, BASELINE_PERCENTILE, size=size, mode="nearest")
     lag = min(size // 2, len(swing) - 1)
@@ -110,6 +113,8 @@ def breath_columns(breaths: Breaths, start_s: Array, wanted: Array) -> tuple[Arr
 
 def measure_breathing(recording: Night, epochs: Grid) -> dict[str, Array]:
     """Respiratory columns `(n,)` float64, NaN where the sensor is absent, bad or slower than 4 Hz."""
+    from scipy import ndimage
+
     start_s = epochs.start_s
     out: dict[str, Array] = {}
     found = {}
@@ -169,6 +174,8 @@ def _per_epoch(grid: Array, start_s: Array, fill: float = 0.0) -> Array:
 
 def _flatness(recording: Night, epochs: Grid) -> Array:
     """Mean over peak flow of the inspirations, from each rise through zero to the fall: .64 is a sine, 1 is flat."""
+    from scipy import ndimage
+
     n, wanted = len(epochs.start_s), usable(epochs, "AF")
     out = np.full(n, np.nan)
     choices = getattr(getattr(recording, "montage", None), "choices", {})

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from scipy import fft
 
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import CHANNELS, EPOCH_S
@@ -62,6 +61,8 @@ def window_power(samples: Array, rate_hz: float, window_s: float, up_to_hz: floa
 
     The mean of each window is taken out; a bin holds mean square in the signal's unit squared, so that bins add up.
     """
+    from scipy import fft
+
     length = round(window_s * rate_hz)
     windows = np.lib.stride_tricks.sliding_window_view(samples, length, axis=1)[:, :: length // 2]
     hann = np.hanning(length + 1)[:-1].astype(np.float32)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
-from sleepecg.heartbeats import detect_heartbeats
 
 from encoders.captions.frames import Array, Grid, Night, epoch_of, overlapped, samples_of, stretches, thinned, usable
 from encoders.recordings.timeline import Run
@@ -24,6 +22,9 @@ LONGEST_GAP_S = 5.0
 
 def beat_intervals(runs: Sequence[Run]) -> tuple[Array, Array]:
     """Accepted RR intervals: the time in the middle of each and its length, in seconds."""
+    from scipy import ndimage
+    from sleepecg.heartbeats import detect_heartbeats
+
     middle, length = [np.empty(0)], [np.empty(0)]
     for run in runs:
         samples = np.nan_to_num(samples_of(run))  # those epochs are not usable
@@ -46,6 +47,8 @@ def measure_heart(recording: Night, epochs: Grid) -> dict[str, Array]:
     An epoch takes the ECG where half of it holds accepted intervals, else the heart-rate channel: `hr_source` says
     which. Minimum and maximum are over means of three beats (of the channel's own values when it is the source).
     """
+    from scipy import ndimage
+
     start_s = epochs.start_s
     n = len(start_s)
     low, mean, high = (np.full(n, np.nan) for _ in range(3))
@@ -101,6 +104,8 @@ def _edges(index: Array, values: Array, n: int) -> tuple[Array, Array]:
 
 def _trends(at_s: Array, bpm: Array, wanted: Array, start_s: Array) -> tuple[Array, Array, Array]:
     """Text of the intervals in which the smoothed rate moves one way by 5 bpm in 3 s or more; largest rise and fall."""
+    from scipy import ndimage
+
     n = len(start_s)
     text, rise, fall = np.full(n, None, object), np.zeros(n), np.zeros(n)
     if len(at_s) < 5:

@@ -1,4 +1,7 @@
-"""Every measure of a night's epochs, as columns with the names, units and definitions of measures.toml."""
+"""Every measure of a night's epochs, as columns with the names, units and definitions of measures.toml.
+
+scipy and sleepecg are imported where they measure: a search needs this lexicon, not their two seconds.
+"""
 
 import tomllib
 from dataclasses import dataclass

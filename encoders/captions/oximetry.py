@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, signal
 
 from encoders.captions.frames import Array, Grid, Night, framed, overlapped, samples_of, thinned, usable
 from encoders.recordings.timeline import Run
@@ -40,6 +39,8 @@ class Saturation:
 
 def saturation(runs: Sequence[Run]) -> Iterator[Saturation]:
     """Each run's valid saturation; runs shorter than ten values are left out."""
+    from scipy import ndimage
+
     for run in runs:
         thin = thinned(run, RATE_HZ)
         pct = samples_of(thin).astype(float)
@@ -84,6 +85,8 @@ def measure_oximetry(recording: Night, epochs: Grid) -> dict[str, Array]:
 
 def find_desaturations(runs: Sequence[Run], *, min_fall_pct: float = MIN_FALL_PCT) -> list[Desaturation]:
     """Valleys that lie `min_fall_pct` or more below the highest value since the last turn, at most two minutes back."""
+    from scipy import signal
+
     found = []
     for sat in saturation(runs):
         known = np.isfinite(sat.pct)

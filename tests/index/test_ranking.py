@@ -64,7 +64,7 @@ def queries(n: int, seed: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("engine", KINDS, indirect=True)
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("n_queries", [1, 12])
+@pytest.mark.parametrize("n_queries", [1, 30])
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.5, 1.0])
 def test_k_come_back_when_k_match(engine: Engine, share: float, n_queries: int, *, exact: bool) -> None:
     some = np.sort(np.random.default_rng(3).permutation(N)[: int(share * N)])

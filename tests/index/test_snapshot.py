@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,3 +227,22 @@ def test_a_cohort_in_a_folder_that_can_not_be_written_is_read(make_cohort: Calla
     finally:
         for folder in folders:
             folder.chmod(0o755)
+
+
+COHORTS = sorted((Path(__file__).parent / "cohorts").glob("*.zip"))
+
+
+@pytest.mark.parametrize("packed", COHORTS, ids=lambda path: path.stem)
+def test_a_cohort_written_by_an_earlier_release_is_still_read(packed: Path, tmp_path: Path) -> None:
+    """Each release adds one: the folder that `make_cohort(2)` wrote, zipped, named by its version."""
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path)
+    with Snapshot.open(tmp_path) as snapshot:
+        snapshot.verify()
+        assert len(snapshot.rows("age = 41 AND stage = 'N2'")) == 10
+        found = snapshot.search(SPACE, "signal", unit(np.random.default_rng(0), 1), 5)
+        assert (found.ids >= 0).all()
+
+
+def test_the_first_release_left_a_cohort() -> None:
+    assert "0.1.0" in {path.stem for path in COHORTS}

@@ -42,7 +42,7 @@ def test_a_gap_of_airflow_is_measured_and_its_effort_told_apart(night, seconds, 
     going_on = measure_breathing(*night(12, AF=(25.0, flow), THX=(25.0, belt), ABD=(25.0, belt)))
     stopped = measure_breathing(*night(12, AF=(25.0, flow), THX=(25.0, np.where(gap, 0.03, 1.0) * belt)))
     for found in (going_on, stopped):
-        assert found["flow_absent_s"][6] == pytest.approx(lasting_s, abs=5)
+        assert found["flow_absent_s"][6] == pytest.approx(lasting_s, abs=2)
         assert found["flow_reduction_pct"][6] > 85
         assert found["flow_absent_s"][3] == 0 and found["flow_reduction_pct"][3] < 15
     assert going_on["flow_absent_with_effort_s"][6] == going_on["flow_absent_s"][6]

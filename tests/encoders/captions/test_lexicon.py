@@ -2,12 +2,14 @@
 
 import re
 
+import duckdb
+import polars as pl
 import pytest
 
 from encoders.captions.lexicon import BadLexicon, Lexicon, load_lexicon, words_of
-from encoders.captions.measures import load_measures
+from encoders.captions.measures import load_measures, measure_epochs
 from encoders.captions.nights import load_nights
-from encoders.captions.scored import scored_columns, snake
+from encoders.captions.scored import score_epochs, scored_columns, snake
 from encoders.vocabulary import EVENTS, POSITIONS
 
 LEXICON = load_lexicon()
@@ -33,6 +35,26 @@ def test_every_column_named_exists():
         assert concept.evidence is None or concept.evidence in load_measures(), concept.id
     for quantity in LEXICON.quantities.values():
         assert {quantity.low, quantity.high, quantity.mean} <= known, quantity.id
+
+
+def test_scored_expressions_are_null_where_nobody_can_say(night, scoring):
+    source = scoring(["N3", "NREM", "unscored", "REM"], [("apnea", 5.0, 20.0)], ["respiratory events"])
+    recording, epochs = night(4)
+    measures = pl.DataFrame(dict(measure_epochs(recording, epochs)), strict=False)
+    table = pl.concat([score_epochs(epochs.start_s, source), measures], how="horizontal").to_arrow()
+
+    def answers(concept):
+        query = f"SELECT {LEXICON.concepts[concept].scored} FROM epochs"
+        with duckdb.connect() as connection:
+            return [row[0] for row in connection.register("epochs", table).execute(query).fetchall()]
+
+    for concept in LEXICON.concepts.values():
+        assert concept.scored is None or set(answers(concept.id)) <= {True, False, None}
+    assert answers("n3") == [True, None, None, False]
+    assert answers("nrem") == [True, True, None, False]
+    assert answers("apnea") == [True, False, False, False]
+    for unknown in ("obstructive_apnea", "arousal", "desaturation", "supine", "position_change", "snoring"):
+        assert answers(unknown) == [None] * 4, unknown
 
 
 def test_evidence_needs_sensors_that_measure_it():

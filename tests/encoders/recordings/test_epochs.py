@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
+import pyedflib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.recordings.epochs import ChannelStatistics, Epochs, build_epochs, epoch_grid
 from encoders.recordings.quality import Quality
+from encoders.recordings.recording import open_recording
 from encoders.recordings.resample import resample
 from encoders.recordings.timeline import Run, Scoring, StageSpan
+from encoders.recordings.write import EdfSignal, write_edf
 from encoders.vocabulary import CHANNELS
 
 EEG, ABD, SPO2, HR, POS, EMG = (CHANNELS.index(c) for c in ("EEG_C3", "ABD", "SPO2", "HR", "POS", "EMG_CHIN"))
@@ -225,7 +229,7 @@ def test_without_signals_masks_and_quality_are_the_same() -> None:
     assert lean[1:].signals is None
 
 
-def test_signals_go_into_a_mapped_file(tmp_path) -> None:
+def test_signals_go_into_a_mapped_file(tmp_path: Path) -> None:
     recording = Memory({"EEG_C3": [wave(95, 100.0), wave(40, 100.0, 120.0)]})
     grid = epoch_grid(160.0)
     out = np.lib.format.open_memmap(tmp_path / "night.npy", "w+", np.float32, (len(grid), 12, 1920))
@@ -247,3 +251,29 @@ def test_a_wrong_out_and_times_off_the_grid_are_refused() -> None:
 def test_no_epochs_of_a_short_recording() -> None:
     found = build_epochs(Memory({"EEG_C3": [wave(10, 100.0)]}), epoch_grid(10.0))
     assert len(found) == 0 and found.signals.shape == (0, 12, 1920)
+
+
+def test_an_edf_plus_d_gap_shifts_nothing_before_or_after_it(tmp_path: Path) -> None:
+    rate_hz, seconds, onsets_s = 200, 300, [*range(100), *np.arange(200) + 187.25]
+    times_s = np.concatenate([onset_s + np.arange(rate_hz) / rate_hz for onset_s in onsets_s])
+    samples = 50 * np.sin(2 * np.pi * 3.1 * times_s)  # a function of the time of day alone
+    eeg = EdfSignal("EEG C3-M2", samples, rate_hz, "uV", -100, 100)
+    write_edf(tmp_path / "gap.edf", [eeg], start=None, kind="EDF+D", record_onsets_s=onsets_s)
+    recording = open_recording([tmp_path / "gap.edf"])
+    assert recording.duration_s == pytest.approx(seconds + 87.25)
+    found = build_epochs(recording, epoch_grid(recording.duration_s, scored(2.505)))
+    assert np.flatnonzero(found.quality[:, EEG] == Quality.GAP).tolist() == [3, 4, 5, 6]
+    for row in np.flatnonzero(found.present[:, EEG]):
+        truth = 50 * np.sin(2 * np.pi * 3.1 * (found.start_s[row] + np.arange(1920) / 64))
+        assert np.abs(found.signals[row, EEG] - truth)[64:-64].max() < 0.02
+
+
+def test_a_real_excerpt_holds_what_pyedflib_reads(shared_data: Path) -> None:
+    path = shared_data / "sleep_edf" / "short_psg_5min_SC-style.edf"
+    recording = open_recording([path])
+    found = build_epochs(recording, epoch_grid(recording.duration_s))
+    assert found.present[:, EEG].all() and "too slow" in found.notes["AF"]  # a 1 Hz airflow is no waveform
+    with pyedflib.EdfReader(str(path)) as reader:
+        index = next(i for i, label in enumerate(reader.getSignalLabels()) if "Fpz-Cz" in label)
+        samples = reader.readSignal(index).astype(np.float32)
+    assert np.abs(found.signals[:, EEG].ravel() - resample(samples, 100.0, 0.0, 1920 * len(found))).max() < 1e-3
