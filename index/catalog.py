@@ -108,7 +108,7 @@ class Catalog:
 
     def spaces(self) -> dict[str, dict[str, Any]]:
         found = self._con.execute("SELECT space, dim, info FROM spaces ORDER BY rowid").fetchall()
-        return {space: {"dim": dim, **json.loads(info)} for space, dim, info in found}
+        return {space: {**json.loads(info), "dim": dim} for space, dim, info in found}
 
     def add_space(self, space: str, dim: int, info: Mapping[str, Any]) -> None:
         with self._transaction():

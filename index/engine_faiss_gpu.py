@@ -49,8 +49,9 @@ class FaissGpu(Engine):
 
         if positions is None and not precise:
             with clock("search"), self._busy:
-                scores, found = self._index.search(queries, k)
-            return scores, found
+                norms = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-30))
+                scores, found = self._index.search(queries / norms, k)  # float16 ends at 65504
+            return scores * norms, found
         chosen = np.arange(len(self.rows)) if positions is None else positions
         with clock("gather"):
             matrix = self.rows.take(chosen).astype(np.float32)

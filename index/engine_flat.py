@@ -16,7 +16,7 @@ from index.segments import Ids, Rows, Vectors
 
 CACHE_ROWS = 100_000  # from here on the index is kept as a file that every process maps
 # Up to this share of the rows gather and multiply beats FAISS's bitmap selector, and for a batch at any share: one
-# conversion to float32 serves all its queries (100 over 300,000 rows: 8 to 18 ms a query against 27 to 38; equal at 20).
+# conversion to float32 serves all queries (100 over 300,000 rows: 8 to 18 ms a query against 27 to 38, equal at 20).
 GATHER_SHARE = 0.02
 BATCH = 24
 GATHER_K = 4096  # FAISS's heaps are slow for larger k

@@ -48,10 +48,11 @@ class TorchFlat(Engine):
         torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         try:
             with torch.inference_mode():
-                asked = torch.from_numpy(queries).to(self.device).to(dtype)
+                norms = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-30))
+                asked = torch.from_numpy(queries / norms).to(self.device).to(dtype)  # float16 ends at 65504
                 where = None if positions is None else torch.from_numpy(positions).to(self.device)
                 scores, found = self._scan(asked, where, k, dtype, clock)
-                return scores.cpu().numpy(), found.cpu().numpy()
+                return scores.cpu().numpy() * norms, found.cpu().numpy()
         finally:
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = half_sums

@@ -11,6 +11,7 @@ from retrieval.strips import Strip, Trace
 UserError = (BadInput, CohortProblem)
 
 __all__ = [
-    "Answer", "BadInput", "Cohort", "CohortProblem", "Hit", "IngestReport", "Strip", "Trace", "UserError", "check", "cores",
+    "Answer", "BadInput", "Cohort", "CohortProblem", "Hit", "IngestReport", "Strip", "Trace", "UserError", "check",
+    "cores",
     "explain_channels", "ingest", "simulate",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from encoders.captions import PARTS
@@ -16,7 +15,7 @@ from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
 from encoders.recordings import Recording, open_recording
 from encoders.recordings.timeline import DAY_S, Run, clock
-from encoders.vocabulary import CHANNELS, EPOCH_S
+from encoders.vocabulary import CHANNELS
 from index import Snapshot
 from retrieval.details import hits_of
 from retrieval.hit import Answer, Hit
@@ -69,7 +68,9 @@ class Cohort:
         if k < 1:
             raise BadInput(f"k is {k}; at least 1 hit must be asked for.")
         if not words.strip():
-            raise BadInput("the question is empty; ask in words, for example: sleepsearch search \"REM sleep with desaturation\".")
+            raise BadInput(
+                'the question is empty; ask in words, for example: sleepsearch search "REM sleep with desaturation".'
+            )
         began = time.perf_counter()
         self.snapshot.refresh()
         question = read_question(words)
@@ -82,7 +83,7 @@ class Cohort:
                       question.explain())  # fmt: skip
 
     def similar(self, place: str, *, where: str | None = None, k: int = 10) -> Answer:
-        """Epochs like the one at `RECORDING@TIME`, or nights like `RECORDING`; the night itself is left out of the latter."""
+        """Epochs like the one at `RECORDING@TIME`, or nights like `RECORDING`, by caption and measures."""
         at = self.locate(place)
         self.snapshot.refresh()
         if at.epoch_id is None:
@@ -90,16 +91,19 @@ class Cohort:
         return similar_epochs(self.snapshot, self.encoder.space, at.epoch_id, place, where=where, k=k)
 
     def locate(self, place: str) -> Place:
-        """The recording and epoch that `RECORDING[@TIME]` names; TIME is seconds from the start, or HH:MM[:SS] by the clock."""
+        """The recording and epoch of `RECORDING[@TIME]`; TIME: seconds from the start, or HH:MM[:SS] by the clock."""
         name, _, when = place.partition("@")
-        rows = self.snapshot.sql("SELECT recording, start_clock_s, duration_s FROM recordings WHERE recording = ?", [name])
+        rows = self.snapshot.sql(
+            "SELECT recording, start_clock_s, duration_s FROM recordings WHERE recording = ?", [name]
+        )
         if not rows.height:
             raise BadInput(_unknown_recording(self.snapshot, name))
         if not when:
             return Place(name)
         start_s = _seconds(when, rows["start_clock_s"][0], name)
         epochs = self.snapshot.sql(
-            "SELECT epoch_id, start_s FROM epochs WHERE recording = ? AND start_s <= ? AND stop_s > ?", [name, start_s, start_s]
+            "SELECT epoch_id, start_s FROM epochs WHERE recording = ? AND start_s <= ? AND stop_s > ?",
+            [name, start_s, start_s],
         )
         if not epochs.height:
             raise BadInput(f"{place}: no epoch there; {name} is {clock(rows['duration_s'][0])} long (h:m:s).")
@@ -113,7 +117,10 @@ class Cohort:
         """
         at = self.locate(place)
         around = self.similar(place, k=nearest)
-        near = [{"recording": h.recording, "start_s": h.start_s, "score": h.score, "caption": h.caption} for h in around.hits]
+        near = [
+            {"recording": h.recording, "start_s": h.start_s, "score": h.score, "caption": h.caption}
+            for h in around.hits
+        ]
         if at.epoch_id is None:
             row = self.snapshot.sql("SELECT * FROM nights WHERE recording = ?", [at.recording]).row(0, named=True)
             return {"recording": at.recording, "start_s": None, "captions": {"night": row["report"]}, "generated": {},
@@ -127,21 +134,25 @@ class Cohort:
         """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when
         any of its epochs does)."""
         table = self.snapshot.sql(
-            "SELECT * FROM nights JOIN recordings USING (recording) LEFT JOIN subjects USING (subject) ORDER BY recording"
+            "SELECT * FROM nights JOIN recordings USING (recording) LEFT JOIN subjects USING (subject) ORDER BY 1"
         )
         table = table.drop([c for c in table.columns if c.endswith("_1")])
         if where is None:
             return table
         ids = self.snapshot.rows(where)
-        keep = self.snapshot.sql("SELECT epoch_id, recording FROM epochs").filter(pl.col("epoch_id").is_in(ids.tolist()))
+        keep = self.snapshot.sql("SELECT epoch_id, recording FROM epochs").filter(
+            pl.col("epoch_id").is_in(ids.tolist())
+        )
         return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
 
     def info(self) -> dict[str, Any]:
         """Counts, spaces, sizes and engines of the published snapshot."""
         return self.snapshot.info()
 
-    def waveform(self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS) -> dict[str, list[Run]]:
-        """Native-rate samples by channel, in physical units, read from the recording's files; absent channels have no key."""
+    def waveform(
+        self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS
+    ) -> dict[str, list[Run]]:
+        """Native-rate samples by channel, in physical units, read from the recording's files; absent: no key."""
         found = self._recording(recording)
         runs = {channel: found.waveform(channel, start_s, stop_s) for channel in channels}
         return {channel: r for channel, r in runs.items() if r}
@@ -159,7 +170,11 @@ class Cohort:
         private = Private(self.root)
         site = private.site()
         return open_recording(
-            private.paths(name), recording_id=name, cohort=site.cohort, overrides=site.overrides, position_codes=site.position_codes
+            private.paths(name),
+            recording_id=name,
+            cohort=site.cohort,
+            overrides=site.overrides,
+            position_codes=site.position_codes,
         )
 
 
@@ -171,9 +186,13 @@ def _seconds(when: str, start_clock_s: float | None, name: str) -> float:
         if not 2 <= len(parts) <= 3 or parts[0] >= 24 or any(not 0 <= p < 60 for p in parts[1:]):
             raise ValueError
     except ValueError:
-        raise BadInput(f"time {when!r} of {name!r}: give seconds from the start (5400) or a time of day (23:30 or 23:30:15).") from None
+        raise BadInput(
+            f"time {when!r} of {name!r}: give seconds from the start (5400) or a time of day (23:30 or 23:30:15)."
+        ) from None
     if start_clock_s is None:
-        raise BadInput(f"{name}: its recorder's clock is not known, so {when!r} means nothing; give seconds from the start.")
+        raise BadInput(
+            f"{name}: its recorder's clock is not known, so {when!r} means nothing; give seconds from the start."
+        )
     of_day = parts[0] * 3600 + parts[1] * 60 + (parts[2] if len(parts) == 3 else 0)
     return float((of_day - start_clock_s) % DAY_S)
 
@@ -183,4 +202,5 @@ def _unknown_recording(snapshot: Snapshot, name: str) -> str:
 
     names = snapshot.sql("SELECT recording FROM recordings ORDER BY recording")["recording"].to_list()
     near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
-    return f"no recording {name!r} in this cohort of {len(names)}; near: {', '.join(near) or 'none'}. `sleepsearch nights` lists all."
+    near_names = ", ".join(near) or "none"
+    return f"no recording {name!r} in this cohort of {len(names)}; near: {near_names}. `sleepsearch nights` lists all."

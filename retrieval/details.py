@@ -22,7 +22,9 @@ def details(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, dict[str, Any]]
     return {row["epoch_id"]: row for row in frame.iter_rows(named=True)}
 
 
-def hits_of(snapshot: Snapshot, ranked: pl.DataFrame, runs: Sequence[Sequence[int]], question: Question | None) -> list[Hit]:
+def hits_of(
+    snapshot: Snapshot, ranked: pl.DataFrame, runs: Sequence[Sequence[int]], question: Question | None
+) -> list[Hit]:
     """One hit a stretch; what is said of it is said of its best epoch."""
     best = [int(ranked["epoch_id"][rows[0]]) for rows in runs]
     rows_by_id = details(snapshot, best)
@@ -63,9 +65,11 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
                 lines.append(f"{fact.words}: scored {row['stage']} by {row['stage_source']}")
             else:
                 seconds = ranked[f"extent{number}"]
-                lines.append(f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else ""))
+                lines.append(
+                    f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else "")
+                )
         else:
-            column = fact.concept.evidence
+            column = str(fact.concept.evidence)
             lines.append(f"{fact.words}: {column} = {_short(row[column])} (measured, not scored)")
     for condition in question.filters:
         said = ", ".join(f"{c} = {_short(row[c])}" for c in condition.columns)

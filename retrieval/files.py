@@ -1,4 +1,4 @@
-"""Questions about files before they are a cohort: which would be refused, what each label becomes; and simulated ones."""
+"""Questions about files before they are a cohort: which would be refused, what each label becomes; and simulations."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +18,14 @@ def cores() -> int:
 
 def explain_channels(path: Path, *, site: str | None = None, overrides: Path | None = None) -> dict[str, Any]:
     """What each label of one file became, and why; `error` holds one line when the file can't be read."""
-    report: dict[str, Any] = {"file": path.name, "error": None, "cohort": None, "cohort_why": "", "channels": [], "problems": []}
+    report: dict[str, Any] = {
+        "file": path.name,
+        "error": None,
+        "cohort": None,
+        "cohort_why": "",
+        "channels": [],
+        "problems": [],
+    }
     try:
         own = load_site_channels(overrides) if overrides else SiteChannels()
         montage = open_recording(
@@ -73,5 +80,8 @@ def simulate(
 ) -> list[dict[str, Any]]:
     """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night."""
     made = _simulate(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
-    return [{"recording": n.recording, "subject": n.subject.id, "simulated": True,
-             "files": [p.name for p in (n.edf, *n.annotations, n.truth_epochs, n.truth_events)]} for n in made]  # fmt: skip
+    return [
+        {"recording": n.recording, "subject": n.subject.id, "simulated": True,
+         "files": [p.name for p in (n.edf, *n.annotations, n.truth_epochs, n.truth_events)]}
+        for n in made
+    ]  # fmt: skip

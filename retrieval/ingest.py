@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ import numpy as np
 import polars as pl
 
 from encoders.captions import PARTS
-from encoders.errors import BadInput
-from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
+from encoders.models import DEFAULT_ENCODER, ENCODERS, Encoder, load_encoder
 from encoders.recordings import discover
 from index import Writer
 from retrieval.night import Job, NightFiles, read_night
@@ -39,11 +38,21 @@ class IngestReport:
     seconds: float
     notes: list[str] = field(default_factory=list)
     snapshot: int | None = None
-    space: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         return asdict(self)
+
+
+class _Lazy:
+    """An encoder that is loaded when the first new wording comes: a run that skips all never needs it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def model(self) -> Encoder:
+        return load_encoder(self.name)
 
 
 def ingest(
@@ -60,24 +69,32 @@ def ingest(
 ) -> IngestReport:
     """Read every recording under `sources` into the cohort at `root`; unchanged nights are skipped.
 
-    A file that can't be read is listed in `failed` and never stops the others. Committed nights outlive an
-    interruption: the same call goes on where it stopped. `BadInput` when nothing at all could be found.
+    A file that can't be read is listed in `failed` and never stops the others. What is committed outlives an
+    interruption, and the same call goes on from there. Nothing is published when nothing could be read. `BadInput`
+    for an option that can't be taken.
     """
     began = time.monotonic()
+    if encoder not in ENCODERS:
+        load_encoder(encoder)  # refuses an unknown name before anything is read
     people = read_subjects(subjects)
     private = Private(root)
     site = private.site(channels)
     found, refused = discover(sources, id_key=private.key())
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
-    if not found:
-        first = failed[0]["error"] if failed else f"no EDF or BDF file under {', '.join(map(str, sources))}"
-        raise BadInput(f"nothing to ingest: {first}")
-    model: list[Encoder] = []  # loaded when the first new wording comes: a run that skips all never needs it
-    load = partial(_once, model, encoder)
+    lazy = _Lazy(encoder)
     notes = list(people.notes)
-    counts = {"recordings": 0, "epochs": 0, "skipped": 0}
-    with Writer(root) as writer, _scratch(root) as scratch:
+    done = {"recordings": 0, "epochs": 0, "skipped": 0}
+    number: int | None = None
+
+    def report(number: int | None) -> IngestReport:
+        seconds = round(time.monotonic() - began, 2)
+        return IngestReport(**done, failed=failed, seconds=seconds, notes=notes, snapshot=number)
+
+    if not found:
+        return report(None)
+    with Writer(root) as writer, _scratch(root) as scratch, private:
         known = writer.fingerprints()
+        notes += writer.notes
         salt = f"{encoder} {CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
         jobs = (
             Job(s, scratch / f"{n:06d}", people.of(s.id, s.paths), known.get(s.id), private.unchanged(s), salt, site,
@@ -85,39 +102,32 @@ def ingest(
             for n, s in enumerate(found)
         )  # fmt: skip
         published = time.monotonic()
-        number = None
-        for done, (job, night, error) in enumerate(run_jobs(read_night, jobs, min(workers, len(found))), 1):
+        for count, (job, night, error) in enumerate(run_jobs(read_night, jobs, min(workers, len(found))), 1):
             if error is not None:
                 failed.append({"path": str(job.source.paths[0]), "error": error})
-            elif night.skipped:
-                counts["skipped"] += 1
-                private.remember(job.source, night.file_hashes)
             else:
-                _store(writer, load(), night)
+                _take(writer, lazy, night, done)
                 private.remember(job.source, night.file_hashes)
-                counts["recordings"] += 1
-                counts["epochs"] += night.epochs
                 notes += [f"{night.recording}: {note}" for note in night.notes]
             shutil.rmtree(job.folder, ignore_errors=True)
             if progress:
-                progress(job.source.id, done, len(found))
-            if time.monotonic() - published > _PUBLISH_EVERY_S and counts["recordings"]:
-                number = writer.publish({"failed": _public(failed)})
-                published = time.monotonic()
-        private.save()
-        if counts["recordings"] or not known:
-            if not counts["recordings"]:
-                raise BadInput(f"no recording could be read; {len(failed)} failed, the first: {failed[0]['error']}")
-            number = writer.publish({"failed": _public(failed)})
-    space = model[0].space if model else ""
-    return IngestReport(**counts, failed=failed, seconds=round(time.monotonic() - began, 2), notes=notes,
-                        snapshot=number, space=space)  # fmt: skip
+                progress(job.source.id, count, len(found))
+            if time.monotonic() - published > _PUBLISH_EVERY_S and done["recordings"]:
+                number, published = writer.publish({"failed": _reasons(failed)}), time.monotonic()
+        if known or done["recordings"]:
+            number = writer.publish({"failed": _reasons(failed)})
+    return report(number)
 
 
-def _once(model: list[Encoder], name: str) -> Encoder:
-    if not model:
-        model.append(load_encoder(name))
-    return model[0]
+def _take(writer: Writer, lazy: _Lazy, night: NightFiles, done: dict[str, int]) -> None:
+    if night.skipped:
+        done["skipped"] += 1
+        return
+    tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
+    _embed_captions(writer, lazy.model, tables["captions"])
+    writer.put(night.recording, night.fingerprint, tables)
+    done["recordings"] += 1
+    done["epochs"] += night.epochs
 
 
 @contextmanager
@@ -126,25 +136,18 @@ def _scratch(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _public(failed: Sequence[Mapping[str, str]]) -> list[str]:
-    """Reasons without paths: a manifest may be passed on, and a file's name may be a person's."""
+def _reasons(failed: Sequence[Mapping[str, str]]) -> list[str]:
+    """Reasons without names: a manifest may be passed on, and a file's name may be a person's."""
     return [f["error"].replace(Path(f["path"]).name, "<file>").replace(Path(f["path"]).stem, "<file>") for f in failed]
 
 
-def _store(writer: Writer, encoder: Encoder, night: NightFiles) -> None:
-    tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
-    _embed_captions(writer, encoder, tables["captions"])
-    writer.put(night.recording, night.fingerprint, tables)
-
-
 def _embed_captions(writer: Writer, encoder: Encoder, captions: pl.DataFrame) -> None:
-    """Add the vectors of wordings that the space does not have; each distinct sentence is embedded once a cohort.
+    """Add the vectors of wordings that the space does not have; each distinct sentence is embedded once a night.
 
     A caption's vector is the unit mean of its parts' sentence vectors: the parts say unrelated things, and a
     sentence encoder keeps one statement apart better than five in one text.
     """
-    info = {"encoder": encoder.name, "dim": encoder.dim}
-    new = set(writer.missing(encoder.space, "caption", captions["caption_id"].to_numpy()).tolist())
+    new = writer.missing(encoder.space, "caption", captions["caption_id"].to_numpy()).tolist()
     captions = captions.filter(pl.col("caption_id").is_in(new))
     if not len(captions):
         return
@@ -152,8 +155,8 @@ def _embed_captions(writer: Writer, encoder: Encoder, captions: pl.DataFrame) ->
     vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
     rows = np.zeros((len(captions), encoder.dim), np.float32)
     for i, parts in enumerate(captions.select(PARTS).iter_rows()):
-        said = [vectors[s] for s in parts if s]
-        if said:
+        if said := [vectors[s] for s in parts if s]:
             mean = np.mean(said, axis=0)
             rows[i] = mean / np.linalg.norm(mean)
+    info = {"encoder": encoder.name, "dim": encoder.dim}
     writer.add_vectors(encoder.space, "caption", captions["caption_id"].to_numpy(), rows, info=info)

@@ -16,10 +16,27 @@ import polars as pl
 
 from encoders.captions import PARTS, by_kind, caption_epochs, event_table, measure_epochs, night_report, score_epochs
 from encoders.errors import BadInput
-from encoders.recordings import Choice, Epochs, Recording, SiteChannels, Source, build_epochs, epoch_grid, open_recording
+from encoders.recordings import (
+    Choice,
+    Epochs,
+    Recording,
+    SiteChannels,
+    Source,
+    build_epochs,
+    epoch_grid,
+    open_recording,
+)
 from encoders.recordings.annotations import read_annotations
 from encoders.recordings.timeline import DAY_S, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, KINDS
+
+_TEXTS = ("alignment", "montage_problems", "repairs", "notes")
+# Of columns that can be null or empty all along, so that every night's table has the same types.
+_RECORDING_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    **dict.fromkeys(_TEXTS, pl.List(pl.String)),
+    **dict.fromkeys(("cohort", "scorer", "stage_rules", "airflow_sensor"), pl.String),
+    "start_clock_s": pl.Float64,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +121,23 @@ def read_night(job: Job) -> NightFiles:
     shown = caption_epochs(measures, scored, epochs, numbers=True)
     ids = [caption_id([parts[p] for p in PARTS]) for parts in wording]
     age = job.subject.get("age")
-    night = night_report(recording, epochs, measures, scored, scorings, age_years=age if isinstance(age, float) else None)
-    name = pl.lit(job.source.id).alias("recording")
+    night = night_report(
+        recording, epochs, measures, scored, scorings, age_years=age if isinstance(age, float) else None
+    )
+    named = pl.lit(job.source.id).alias("recording")
     rows = _epoch_rows(recording, epochs, ids)
     numbers = pl.DataFrame({k: _column(v) for k, v in measures.items()})
     texts = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in shown])
     tables = {
         "recordings": _recording_row(recording, epochs, job, scorings),
         "subjects": pl.DataFrame([{k: v for k, v in job.subject.items() if k not in ("recording", "subject_known")}]),
-        "nights": pl.DataFrame([night], infer_schema_length=None).with_columns(name),
+        "nights": pl.DataFrame([night], infer_schema_length=None).with_columns(named),
         "epochs": pl.concat([rows, numbers, scored, texts], how="horizontal"),
-        "events": event_table(scorings).with_columns(name),
+        "events": event_table(scorings).with_columns(named),
         "coverage": _coverage(job.source.id, scorings),
-        "captions": pl.DataFrame([{"caption_id": i, **w} for i, w in zip(ids, wording, strict=True)]).unique("caption_id"),
+        "captions": pl.DataFrame([{"caption_id": i, **w} for i, w in zip(ids, wording, strict=True)]).unique(
+            "caption_id"
+        ),
     }
     job.folder.mkdir(parents=True, exist_ok=True)
     paths = {}
@@ -147,10 +168,7 @@ def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Seq
         "repairs": [f"{r.field}: found {r.found}, used {r.used}" for r in recording.repairs],
         "notes": [*recording.header_notes, *(f"{channel}: {note}" for channel, note in epochs.notes.items())],
     }
-    texts = ["alignment", "montage_problems", "repairs", "notes"]
-    schema = {c: pl.List(pl.String) for c in texts} | {"cohort": pl.String, "start_clock_s": pl.Float64, "scorer": pl.String,
-              "stage_rules": pl.String, "airflow_sensor": pl.String}  # fmt: skip
-    return pl.DataFrame([report], schema_overrides=schema, infer_schema_length=None)
+    return pl.DataFrame([report], schema_overrides=_RECORDING_TYPES, infer_schema_length=None)
 
 
 def _choice_text(choice: Choice) -> str:
@@ -159,7 +177,9 @@ def _choice_text(choice: Choice) -> str:
 
 def _alignment_text(scoring: Scoring) -> str:
     a = scoring.alignment
-    text = f"{scoring.source} ({scoring.scorer}): {a.stage_count} stages, {a.event_count} events, offset {a.offset_s:+g} s"
+    text = (
+        f"{scoring.source} ({scoring.scorer}): {a.stage_count} stages, {a.event_count} events, offset {a.offset_s:+g} s"
+    )
     return "; ".join([text, a.reason, *a.cut, *(f"unknown name {u}" for u in a.unknown)])
 
 
@@ -189,11 +209,9 @@ def _column(values: np.ndarray) -> pl.Series:
 def _coverage(name: str, scorings: Sequence[Scoring]) -> pl.DataFrame:
     used = by_kind(scorings)
     rows = [
-        {"recording": name, "scorer": s.scorer, "kind": kind, "scored": kind in s.coverage, "why": s.coverage.get(kind),
-         "used": used.get(kind) is s}  # fmt: skip
+        (name, s.scorer, kind, kind in s.coverage, s.coverage.get(kind), used.get(kind) is s)
         for s in scorings
         for kind in KINDS
     ]
-    schema = {"recording": pl.String, "scorer": pl.String, "kind": pl.String, "scored": pl.Boolean, "why": pl.String,
-              "used": pl.Boolean}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
+    schema = {"recording": pl.String, "scorer": pl.String, "kind": pl.String, "scored": pl.Boolean, "why": pl.String}
+    return pl.DataFrame(rows, schema=schema | {"used": pl.Boolean}, orient="row")

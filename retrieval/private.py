@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from encoders.errors import BadInput
 from encoders.recordings import SiteChannels, Source, load_site_channels
@@ -38,11 +39,13 @@ class Private:
         """The signal files of a recording; `BadInput` when they are not known or gone."""
         entry = self._sources.get(recording)
         if entry is None:
-            raise BadInput(f"where the files of {recording!r} lie is not known here ({self._path.name} lacks it); ingest them again.")
+            raise BadInput(f"where the files of {recording!r} lie is not known here; ingest their folder again.")
         paths = tuple(Path(p) for p in entry["paths"])  # type: ignore[attr-defined]
         for path in paths:
             if not path.is_file():
-                raise BadInput(f"a file of {recording!r} is gone from {path.parent}; put it back, or ingest its new folder.")
+                raise BadInput(
+                    f"a file of {recording!r} is gone from {path.parent}; put it back, or ingest its new folder."
+                )
         return paths
 
     def unchanged(self, source: Source) -> dict[str, str]:
@@ -61,15 +64,21 @@ class Private:
         files = {path: [*_stamp(Path(path)), sha] for path, sha in hashes.items()}
         self._sources[source.id] = {"paths": [str(p) for p in source.paths], "files": files}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.save()
+
     def save(self) -> None:
-        """Write what was remembered, whole or not at all."""
+        """Write what was remembered, whole or not at all; leaving the context does so whatever happened in it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self._sources, indent=0), encoding="utf-8")
         temporary.replace(self._path)
 
     def site(self, given: Path | None = None) -> SiteChannels:
-        """The cohort's own word on its labels: from the `channels.toml` given, which is then kept, or the one kept earlier."""
+        """The cohort's own word on its labels: the `channels.toml` given, which is kept, or the one kept earlier."""
         kept = self.folder / "channels.toml"
         if given is None:
             return load_site_channels(kept) if kept.is_file() else SiteChannels()

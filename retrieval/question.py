@@ -14,7 +14,7 @@ A negation asks scored rows alone: what nobody scored is no match, and is counte
 import re
 from dataclasses import dataclass
 
-from encoders.captions import Concept, Lexicon, Match, Quantity, load_lexicon
+from encoders.captions import Concept, Lexicon, Quantity, load_lexicon
 
 _N, _M = r"(?P<n>\d+(?:[.,]\d+)?)", r"(?P<m>\d+(?:[.,]\d+)?)"
 _BELOW = r"below|under|less\s+than|lower\s+than|fewer\s+than|smaller\s+than|at\s+most|no\s+more\s+than|up\s+to|<=|≤|<"
@@ -32,7 +32,9 @@ _AFTER = (
 )
 _BEFORE = re.compile(rf"{_COMPARE}{_N}{_UNIT}\s*(?:of\s+|in\s+|the\s+|an?\s+)*$")
 _DURATION = re.compile(
-    r"(?:that\s+)?(?:last(?:s|ed|ing)?\s+)?(?:for\s+)?(?P<compare>longer\s+than|shorter\s+than|" + f"{_BELOW}|{_ABOVE})" + rf"\s*{_N}"
+    r"(?:that\s+)?(?:last(?:s|ed|ing)?\s+)?(?:for\s+)?(?P<compare>longer\s+than|shorter\s+than|"
+    + f"{_BELOW}|{_ABOVE})"
+    + rf"\s*{_N}"
     r"\s*(?P<unit>seconds?|secs?|s|minutes?|mins?)(?![a-z0-9])"
 )
 _SEX = ((re.compile(r"\b(?:women|woman|females?)\b"), "F"), (re.compile(r"\b(?:men|man|males?)\b"), "M"))
@@ -145,7 +147,9 @@ class _Reader:
             below = found["compare"].startswith("shorter") or re.fullmatch(_BELOW, found["compare"]) is not None
             seconds = float(_plain(found["n"])) * (60 if found["unit"].startswith("m") else 1)
             sql = f"{column} {_symbol(found['compare'], below)} {seconds:g}" + (f" AND {column} > 0" if below else "")
-            words = f"{self.original[nearest.start : nearest.stop]} {self.original[found.start() : found.end()].strip()}"
+            words = (
+                f"{self.original[nearest.start : nearest.stop]} {self.original[found.start() : found.end()].strip()}"
+            )
             self.add(found.start(), found.end(), sql, (column,), concept, (column, -1 if below else 1), words)
 
     def people(self) -> None:

@@ -65,7 +65,12 @@ def _fact_sql(concept: Concept, number: int) -> list[str]:
     extent = f"{counted[1]}_s::DOUBLE" if counted else "NULL::DOUBLE"
     grade = f"({concept.evidence} * {concept.sign})::DOUBLE" if concept.evidence else "NULL::DOUBLE"
     reason = _reason_sql(concept.channels, concept.coverage)
-    return [f"{truth} AS truth{number}", f"{extent} AS extent{number}", f"{grade} AS grade{number}", f"{reason} AS reason{number}"]
+    return [
+        f"{truth} AS truth{number}",
+        f"{extent} AS extent{number}",
+        f"{grade} AS grade{number}",
+        f"{reason} AS reason{number}",
+    ]
 
 
 def _filter_sql(condition: Filter, number: int) -> list[str]:
@@ -118,7 +123,9 @@ def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str
             z[rows] = standardised(values[rows])
         scores.append(z)
         if graded := int((~scored).sum()):
-            notes.append(f"{fact.words!r} was not scored in {graded} epochs and was graded there by {fact.concept.evidence}")
+            notes.append(
+                f"{fact.words!r} was not scored in {graded} epochs and was graded there by {fact.concept.evidence}"
+            )
     for number, condition in enumerate(question.filters):
         if condition.rank_by:
             scores.append(standardised(frame[f"clear{number}"].to_numpy()))
@@ -141,7 +148,9 @@ def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tu
     refused = {"sensor": 0, "not_scored": 0, "quality": 0}
     open_rows = pl.repeat(True, frame.height, dtype=pl.Boolean, eager=True)
     unknown = [(frame[f"holds{n}"].is_null(), f"unclear{n}") for n in range(len(question.filters))]
-    unknown += [(frame[f"truth{n}"].is_null() & frame[f"grade{n}"].is_null(), f"reason{n}") for n in range(len(question.facts))]
+    unknown += [
+        (frame[f"truth{n}"].is_null() & frame[f"grade{n}"].is_null(), f"reason{n}") for n in range(len(question.facts))
+    ]
     for rows, reason in unknown:
         for why, count in frame.filter(rows & open_rows)[reason].value_counts().iter_rows():
             refused[why] += count

@@ -19,14 +19,13 @@ from retrieval.search import merge_runs, standardised
 _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
 
-def _numbers(snapshot: Snapshot, rows: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
+def _numbers(rows: pl.DataFrame) -> np.ndarray:
+    """The measures of the rows, float64 `(n, measures)`, NaN where unknown."""
     columns = [c for c in load_measures() if c in rows.columns and rows[c].dtype.is_numeric()]
-    return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy(), columns
+    return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
 
 
-def similar_epochs(
-    snapshot: Snapshot, space: str, epoch_id: int, place: str, *, where: str | None, k: int
-) -> Answer:
+def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *, where: str | None, k: int) -> Answer:
     """Stretches whose caption and measures are nearest to those of one epoch, that epoch and its run left out."""
     began = time.perf_counter()
     frame = snapshot.sql("SELECT * FROM epochs")
@@ -36,12 +35,14 @@ def similar_epochs(
     near = (pl.col("recording") == target["recording"][0]) & ((pl.col("epoch") - target["epoch"][0]).abs() <= 1)
     frame = frame.filter(~near)
     if not frame.height:
-        return Answer(place, [where] if where else [], 0, dict(_NOTHING_REFUSED), [], "none", {}, ["no other epoch to compare"])
+        return Answer(
+            place, [where] if where else [], 0, dict(_NOTHING_REFUSED), [], "none", {}, ["no other epoch to compare"]
+        )
     ids, spot = np.unique(frame["caption_id"].to_numpy(), return_inverse=True)
     vectors = snapshot.vectors(space, "caption", np.append(ids, target["caption_id"][0]))
     cosine = (vectors[:-1] @ vectors[-1])[spot]
     both = pl.concat([target.select(frame.columns), frame])
-    values, columns = _numbers(snapshot, both)
+    values = _numbers(both)
     shared = ~np.isnan(values[0])
     values = values[:, shared]
     spread = np.nanstd(values, axis=0)
@@ -50,20 +51,28 @@ def similar_epochs(
     known = np.maximum((~np.isnan(gaps)).sum(axis=1), 1)
     distance = np.where(np.isnan(gaps).all(axis=1), 3.0, np.nansum(gaps, axis=1) / known)
     score = standardised(cosine) - standardised(distance)
-    frame = frame.with_columns(pl.Series("score", score), pl.Series("dense", cosine)).sort(["score", "epoch_id"], descending=[True, False])
+    frame = frame.with_columns(pl.Series("score", score), pl.Series("dense", cosine)).sort(
+        ["score", "epoch_id"], descending=[True, False]
+    )
     hits = hits_of(snapshot, frame, merge_runs(frame, k), None)
     hits = [replace(h, why=[f"nearest by caption and {int(shared.sum())} measures"]) for h in hits]
     ms = {"total": round((time.perf_counter() - began) * 1000, 2)}
-    return Answer(place, [where] if where else [], frame.height, dict(_NOTHING_REFUSED), hits, "exact scan of captions", ms)
+    return Answer(
+        place, [where] if where else [], frame.height, dict(_NOTHING_REFUSED), hits, "exact scan of captions", ms
+    )
 
 
 def similar_nights(snapshot: Snapshot, space: str, recording: str, *, where: str | None, k: int) -> Answer:
     """Nights whose mean caption vector is nearest; a first, coarse likeness that ignores the order of the night."""
     began = time.perf_counter()
-    counts = snapshot.sql("SELECT recording, caption_id, count(*) AS n FROM epochs GROUP BY ALL ORDER BY recording, caption_id")
+    counts = snapshot.sql(
+        "SELECT recording, caption_id, count(*) AS n FROM epochs GROUP BY ALL ORDER BY recording, caption_id"
+    )
     if where:
         names = snapshot.sql("SELECT epoch_id, recording FROM epochs")
-        keep = names.filter(pl.Series(np.isin(names["epoch_id"].to_numpy(), snapshot.rows(where))))["recording"].unique()
+        keep = names.filter(pl.Series(np.isin(names["epoch_id"].to_numpy(), snapshot.rows(where))))[
+            "recording"
+        ].unique()
         counts = counts.filter(pl.col("recording").is_in([*keep, recording]))
     ids = np.unique(counts["caption_id"].to_numpy())
     vectors = snapshot.vectors(space, "caption", ids)
@@ -78,9 +87,13 @@ def similar_nights(snapshot: Snapshot, space: str, recording: str, *, where: str
     for cosine, name in best:
         first = snapshot.sql("SELECT epoch_id FROM epochs WHERE recording = ? ORDER BY start_s LIMIT 1", [name])
         epoch_id = int(first["epoch_id"][0])
-        night = snapshot.sql("SELECT duration_s, report FROM recordings JOIN nights USING (recording) WHERE recording = ?", [name])
+        night = snapshot.sql(
+            "SELECT duration_s, report FROM recordings JOIN nights USING (recording) WHERE recording = ?", [name]
+        )
         hit = hit_of(details(snapshot, [epoch_id])[epoch_id], 0.0, float(night["duration_s"][0]), cosine, [])
         hits.append(replace(hit, stage=None, stage_source=None, events=[], caption={"night": night["report"][0]},
                             why=[f"mean caption vector: cosine {cosine:.3f}"]))  # fmt: skip
     ms = {"total": round((time.perf_counter() - began) * 1000, 2)}
-    return Answer(recording, [where] if where else [], len(means), dict(_NOTHING_REFUSED), hits, "exact scan of nights", ms)
+    return Answer(
+        recording, [where] if where else [], len(means), dict(_NOTHING_REFUSED), hits, "exact scan of nights", ms
+    )

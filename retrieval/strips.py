@@ -24,7 +24,7 @@ _UNITS = {"EEG": "µV", "EOG": "µV", "EMG": "µV", "ECG": "mV", "SPO2": "%", "H
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One channel of a window: seconds from the recording's start and values, both float32 `(n,)`, NaN where a gap is."""
+    """One channel of a window: seconds from the recording's start and values, float32 `(n,)`, NaN at a gap."""
 
     channel: str
     label: str  # what the file calls it
@@ -57,7 +57,8 @@ def strip_of(cohort: "Cohort", recording: str, start_s: float, stop_s: float) ->
 
 
 def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: str) -> Trace:
-    times, values = [], []
+    times: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     steps = channel in ("POS", "SPO2", "HR")
     for run in runs:
         samples = np.asarray(run.samples, np.float32)
@@ -67,12 +68,18 @@ def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: 
         inside = (at >= start_s) & (at < stop_s)
         if inside.any():
             t, v = _thinned(at[inside], samples[inside], steps)
-            times += [t, [t[-1]]]
-            values += [v, [np.nan]]  # a gap is drawn as a gap
+            times += [t, t[-1:]]
+            values += [v, np.full(1, np.nan, np.float32)]  # a gap is drawn as a gap
     if not times:
         return Trace(channel, label, "", np.zeros(0, np.float32), np.zeros(0, np.float32), steps)
-    unit = ", ".join(f"{k} {v}" for k, v in POSITIONS.items()) if channel == "POS" else _UNITS.get(channel.split("_")[0], "")
-    return Trace(channel, label, unit, np.concatenate(times).astype(np.float32), np.concatenate(values).astype(np.float32), steps)
+    unit = (
+        ", ".join(f"{k} {v}" for k, v in POSITIONS.items())
+        if channel == "POS"
+        else _UNITS.get(channel.split("_")[0], "")
+    )
+    return Trace(
+        channel, label, unit, np.concatenate(times).astype(np.float32), np.concatenate(values).astype(np.float32), steps
+    )
 
 
 def _filtered(channel: str, samples: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -80,8 +87,11 @@ def _filtered(channel: str, samples: np.ndarray, rate_hz: float) -> np.ndarray:
     if len(samples) < 4 * rate_hz or low >= rate_hz / 2:
         return samples
     high = min(high, 0.45 * rate_hz)
-    sos = butter(2, [low, high] if high > low else low, "bandpass" if high > low else "highpass", fs=rate_hz, output="sos")
-    return sosfiltfilt(sos, samples).astype(np.float32)
+    sos = butter(
+        2, [low, high] if high > low else low, "bandpass" if high > low else "highpass", fs=rate_hz, output="sos"
+    )
+    filtered: np.ndarray = sosfiltfilt(sos, samples).astype(np.float32)
+    return filtered
 
 
 def _thinned(time_s: np.ndarray, values: np.ndarray, steps: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,9 @@ def read_subjects(path: Path | None) -> Subjects:
     if path is None:
         return Subjects({})
     try:
-        table = pl.read_csv(path, infer_schema=False, null_values=_UNKNOWN, encoding="utf8-lossy", truncate_ragged_lines=True)
+        table = pl.read_csv(
+            path, infer_schema=False, null_values=_UNKNOWN, encoding="utf8-lossy", truncate_ragged_lines=True
+        )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadInput(f"{path.name}: not a CSV that can be read ({str(error).splitlines()[0]}).") from error
     table = table.rename({c: _column(c) for c in table.columns})
@@ -62,7 +64,7 @@ def read_subjects(path: Path | None) -> Subjects:
 
 
 def _numeric(rows: dict[str, dict[str, object]]) -> None:
-    """Turn further columns into numbers where every known value is one, so that `bmi > 30` can be asked of any of them."""
+    """Further columns become numbers where every known value is one, so that any of them can be compared."""
     columns = {c for row in rows.values() for c in row} - {"subject", "site", "sex", *_NUMBERS}
     for column in columns:
         values = {key: row[column] for key, row in rows.items() if row.get(column) is not None}
@@ -93,7 +95,9 @@ def _value(file: str, line: int, column: str, value: str | None, notes: list[str
         except ValueError:
             number = float("nan")
         if not low <= number <= high:
-            notes.append(f"{file} line {line}: {column} {value!r} is no number from {low:g} to {high:g}, taken as unknown")
+            notes.append(
+                f"{file} line {line}: {column} {value!r} is no number from {low:g} to {high:g}, taken as unknown"
+            )
             return None
         return number
     return value

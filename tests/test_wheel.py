@@ -29,7 +29,12 @@ def test_wheel_holds_the_four_packages_with_their_data_and_no_tests(wheel: Path)
     names = zipfile.ZipFile(wheel).namelist()
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
     assert tops == {"encoders", "index", "retrieval", "ui"}
-    data = {p.relative_to(ROOT).as_posix() for top in tops for p in (ROOT / top).rglob("*") if p.suffix in {".toml", ".json", ".safetensors"} or p.name == "py.typed"}
+    data = {
+        p.relative_to(ROOT).as_posix()
+        for top in tops
+        for p in (ROOT / top).rglob("*")
+        if p.suffix in {".toml", ".json", ".css", ".safetensors"} or p.name == "py.typed"
+    }
     assert data and data <= set(names)
     modules = {p.relative_to(ROOT).as_posix() for top in tops for p in (ROOT / top).rglob("*.py")}
     assert modules <= set(names)

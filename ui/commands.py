@@ -23,11 +23,18 @@ app = typer.Typer(
 
 CohortDir = Annotated[Path, typer.Option("--cohort", help="The cohort's directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Where = Annotated[str | None, typer.Option("--where", help="SQL expression over the view `epochs`, such as \"age > 60 AND stage = 'REM'\".")]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", help="SQL expression over the view `epochs`, such as \"age > 60 AND stage = 'REM'\"."),
+]
 Count = Annotated[int, typer.Option("-k", help="How many hits to bring back.", min=1)]
-Sources = Annotated[list[Path], typer.Argument(help="Folders or files; EDF and BDF in any dialect.", show_default=False)]
+Sources = Annotated[
+    list[Path], typer.Argument(help="Folders or files; EDF and BDF in any dialect.", show_default=False)
+]
 Encoder = Annotated[str, typer.Option("--encoder", help="The encoder whose space is used.")]
-Subjects = Annotated[Path | None, typer.Option("--subjects", help="CSV: recording,subject,age,sex,site and any further columns.")]
+Subjects = Annotated[
+    Path | None, typer.Option("--subjects", help="CSV: recording,subject,age,sex,site and any further columns.")
+]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read nights; 0: one a core.", min=0)]
 
 
@@ -52,25 +59,33 @@ def ingest(
     encoder: Encoder = "text:minilm",
     subjects: Subjects = None,
     workers: Workers = 0,
-    scorer: Annotated[str | None, typer.Option("--scorer", help="Whose scoring rows rest on, where there are several.")] = None,
-    channels: Annotated[Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')] = None,
-    strict_montage: Annotated[bool, typer.Option("--strict-montage", help="Refuse substitutes and ambiguous labels.")] = False,
+    scorer: Annotated[
+        str | None, typer.Option("--scorer", help="Whose scoring rows rest on, where there are several.")
+    ] = None,
+    channels: Annotated[
+        Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')
+    ] = None,
+    strict_montage: Annotated[
+        bool, typer.Option("--strict-montage", help="Refuse substitutes and ambiguous labels.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a folder of recordings searchable; what is unchanged is skipped, what was interrupted goes on."""
     import retrieval
 
-    with bar("reading nights") as progress:
+    with bar("reading nights") as progress, interruptible(f"the same command goes on from there ({cohort})"):
         report = retrieval.ingest(
             sources, cohort, encoder=encoder, subjects=subjects, workers=workers or retrieval.cores(), scorer=scorer,
             channels=channels, strict_montage=strict_montage, progress=progress,
         )  # fmt: skip
     if as_json:
         emit(report.to_json())
-        return
-    from ui.tables import print_ingest
+    else:
+        from ui.tables import print_ingest
 
-    print_ingest(report, cohort)
+        print_ingest(report, cohort)
+    if not report.recordings + report.skipped:
+        raise typer.Exit(1)
 
 
 @app.command(epilog='Example: sleepsearch search "REM sleep with oxygen desaturation" --cohort cohort/ --out hits.html')
@@ -80,7 +95,9 @@ def search(
     where: Where = None,
     k: Count = 10,
     exact: Annotated[bool, typer.Option("--exact", help="Scan every vector in float32.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say how the question was read, and which engine answered.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how the question was read, and which engine answered.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
     encoder: Encoder = "text:minilm",
     as_json: Json = False,
@@ -92,9 +109,13 @@ def search(
     show(opened, opened.search(words, where=where, k=k, exact=exact), as_json=as_json, explain=explain, out=out)
 
 
-@app.command(epilog="Example: sleepsearch similar night-03@02:15 --cohort cohort/ · sleepsearch similar night-03 --cohort cohort/")
+@app.command(
+    epilog="Example: sleepsearch similar night-03@02:15 --cohort cohort/ · sleepsearch similar night-03 --cohort c/"
+)
 def similar(
-    place: Annotated[str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")],
+    place: Annotated[
+        str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")
+    ],
     cohort: CohortDir,
     where: Where = None,
     k: Count = 10,
@@ -111,7 +132,9 @@ def similar(
 
 @app.command(epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/")
 def describe(
-    place: Annotated[str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")],
+    place: Annotated[
+        str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")
+    ],
     cohort: CohortDir,
     encoder: Encoder = "text:minilm",
     as_json: Json = False,
@@ -165,8 +188,12 @@ def info(cohort: CohortDir, as_json: Json = False) -> None:
 @app.command(epilog="Example: sleepsearch channels night.edf --site mros")
 def channels(
     files: Annotated[list[Path], typer.Argument(help="EDF or BDF files.", show_default=False)],
-    site: Annotated[str | None, typer.Option("--site", help="The cohort whose labels these are (shhs, mros, mesa ...).")] = None,
-    overrides: Annotated[Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="The cohort whose labels these are (shhs, mros, mesa ...).")
+    ] = None,
+    overrides: Annotated[
+        Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what each label became, and why; ambiguous labels end with exit code 1."""
@@ -250,12 +277,28 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
+def interruptible(then: str) -> Iterator[None]:
+    """Ctrl-C ends with what it means for the work done, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was finished is kept, {then}", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
 def bar(what: str) -> Iterator["Progress"]:
     """A progress bar on standard error, gone when the work is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[last]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None, last="")
         yield lambda last, done, of: progress.update(task, completed=done, total=of, last=last)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from retrieval.ingest import IngestReport
 
 _console = Console(highlight=False)
-_NIGHT_COLUMNS = ("recording", "subject", "age", "sex", "tst_min", "se_pct", "rem_min", "ahi_scored_per_h", "ahi_3a_per_h", "rei_per_h",
-                  "odi3_per_h", "t90_pct", "arousal_index_per_h")  # fmt: skip
+_NIGHT_COLUMNS = (
+    "recording", "subject", "age", "sex", "tst_min", "se_pct", "rem_min", "ahi_scored_per_h", "ahi_3a_per_h",
+    "rei_per_h", "odi3_per_h", "t90_pct", "arousal_index_per_h",
+)  # fmt: skip
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -37,7 +39,11 @@ def print_answer(answer: "Answer", *, explain: bool) -> None:
     for number, hit in enumerate(answer.hits, 1):
         simulated = " [reverse] simulated [/reverse]" if hit.simulated else ""
         when = f"{hit.start_s:g}–{hit.stop_s:g} s" + (f"  {hit.clock}" if hit.clock else "")
-        _console.print(f"[bold]{number:>2}  {escape(hit.recording)}[/bold]{simulated}  {when}  [bold]{hit.stage or 'no stage'}[/bold]  score {hit.score:.2f}")
+        stage = hit.stage or "no stage"
+        _console.print(
+            f"[bold]{number:>2}  {escape(hit.recording)}[/bold]{simulated}  {when}  [bold]{stage}[/bold]", end=""
+        )
+        _console.print(f"  score {hit.score:.2f}")
         if hit.events:
             _console.print(f"    events  {escape('; '.join(hit.events))}", soft_wrap=True)
         for line in hit.why:
@@ -45,7 +51,9 @@ def print_answer(answer: "Answer", *, explain: bool) -> None:
     if not answer.hits:
         _console.print("no hits")
     left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)
-    _console.print(f"[dim]searched {answer.searched} epochs" + (f"; could not answer: {left}" if left else "") + "[/dim]")
+    _console.print(
+        f"[dim]searched {answer.searched} epochs" + (f"; could not answer: {left}" if left else "") + "[/dim]"
+    )
     for note in answer.notes:
         _console.print(f"[dim]{escape(note)}[/dim]")
     if explain:
@@ -57,7 +65,8 @@ def print_answer(answer: "Answer", *, explain: bool) -> None:
 
 def print_ingest(report: "IngestReport", cohort: Path) -> None:
     """What went in, what was skipped, what failed and why."""
-    _console.print(f"{report.recordings} recordings, {report.epochs} epochs, {report.skipped} skipped, {report.seconds:g} s -> {cohort}")
+    counts = f"{report.recordings} recordings, {report.epochs} epochs, {report.skipped} skipped"
+    _console.print(f"{counts}, {report.seconds:g} s -> {cohort}")
     if report.failed:
         table = _table("failed", "why")
         for failure in report.failed:
@@ -93,10 +102,17 @@ def write_table(table: "pl.DataFrame", out: Path) -> None:
     from retrieval import BadInput
 
     flat = table.with_columns(pl.col(c).list.join("; ") for c, t in table.schema.items() if t == pl.List(pl.String))
-    writers = {".csv": flat.write_csv, ".tsv": lambda p: flat.write_csv(p, separator="\t"), ".parquet": table.write_parquet, ".json": table.write_json}
-    if out.suffix.lower() not in writers:
-        raise BadInput(f"{out.name}: suffix {out.suffix!r} is not known; use {', '.join(writers)}.")
-    writers[out.suffix.lower()](out)
+    match out.suffix.lower():
+        case ".csv":
+            flat.write_csv(out)
+        case ".tsv":
+            flat.write_csv(out, separator="\t")
+        case ".parquet":
+            table.write_parquet(out)
+        case ".json":
+            table.write_json(out)
+        case other:
+            raise BadInput(f"{out.name}: suffix {other!r} is not known; use .csv, .tsv, .parquet or .json.")
 
 
 def print_tree(facts: dict[str, Any]) -> None:
@@ -120,7 +136,14 @@ def print_channels(report: dict[str, Any]) -> None:
     if report["error"]:
         _console.print(f"{escape(report['file'])}: {escape(report['error'])}")
         return
-    table = _table("label", "Hz", "unit", "became", "why", title=f"{report['file']}  (site: {report['cohort'] or 'not known'}; {report['cohort_why']})")
+    table = _table(
+        "label",
+        "Hz",
+        "unit",
+        "became",
+        "why",
+        title=f"{report['file']}  (site: {report['cohort'] or 'not known'}; {report['cohort_why']})",
+    )
     for row in report["channels"]:
         table.add_row(*(_cell(row[c]) for c in ("label", "rate_hz", "unit", "became", "why")))
     _console.print(table)
@@ -137,6 +160,6 @@ def print_check(report: dict[str, Any]) -> None:
         _console.print(table)
     table = _table("recording", "hours", "channels", "stages", "events", "notes")
     for row in report["recordings"]:
-        table.add_row(escape(row["recording"]), f"{row['hours']:.2f}", " ".join(row["channels"]), str(row["stages"]), str(row["events"]),
-                      escape("; ".join(row["notes"])))  # fmt: skip
+        counts = (f"{row['hours']:.2f}", " ".join(row["channels"]), str(row["stages"]), str(row["events"]))
+        table.add_row(escape(row["recording"]), *counts, escape("; ".join(row["notes"])))
     _console.print(table)

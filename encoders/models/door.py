@@ -16,7 +16,7 @@ def _mend_torchvision() -> None:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except ImportError:
         return  # not installed: nobody asks for it
     except RuntimeError as error:
@@ -36,6 +36,6 @@ def transformers_bert() -> ModuleType:
     from transformers.models.bert import modeling_bert
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     return modeling_bert
