@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from encoders.captions import PARTS
 from encoders.errors import BadInput
@@ -133,10 +134,13 @@ class Cohort:
     def nights(self, *, where: str | None = None) -> pl.DataFrame:
         """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when
         any of its epochs does)."""
-        table = self.snapshot.sql(
-            "SELECT * FROM nights JOIN recordings USING (recording) LEFT JOIN subjects USING (subject) ORDER BY 1"
+        nights, recordings, subjects = (
+            self.snapshot.sql(f"SELECT * FROM {name}") for name in ("nights", "recordings", "subjects")
         )
-        table = table.drop([c for c in table.columns if c.endswith("_1")])
+        table = nights.join(recordings, on="recording", suffix=":again").join(
+            subjects, on="subject", how="left", suffix=":again"
+        )
+        table = table.select(~cs.ends_with(":again")).sort("recording")
         if where is None:
             return table
         ids = self.snapshot.rows(where)

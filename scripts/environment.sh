@@ -24,7 +24,7 @@ make_environment() {
     env="$PWD/$1"
     shift
     local wanted
-    wanted="$* $(cat pyproject.toml constraints.txt | sha256sum)"
+    wanted="$* $(cat pyproject.toml scripts/constraints.txt | sha256sum)"
     if [ -f "$env/made-from" ] && [ "$(cat "$env/made-from")" = "$wanted" ]; then return; fi
     local python
     python=$(find_python)
@@ -41,6 +41,6 @@ make_environment() {
     echo "making the environment $(basename "$env") (a few minutes, once)" >&2
     "$python" -m venv "$env"
     "$env/bin/python" -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1' >&2
-    "$env/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt "$@" >&2
+    "$env/bin/python" -m pip install -qq --disable-pip-version-check -c scripts/constraints.txt "$@" >&2
     echo "$wanted" > "$env/made-from"
 }

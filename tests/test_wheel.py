@@ -43,7 +43,7 @@ def test_wheel_holds_the_four_packages_with_their_data_and_no_tests(wheel: Path)
 @pytest.mark.slow
 def test_installed_wheel_ingests_and_searches_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     _run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
-    pip = (tmp_path / "env/bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt")
+    pip = (tmp_path / "env/bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "scripts/constraints.txt")
     _run(*pip, f"{wheel}[cpu]", cwd=tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()

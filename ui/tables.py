@@ -1,5 +1,6 @@
 """Answers as tables on a terminal."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from retrieval import Answer
     from retrieval.ingest import IngestReport
 
-_console = Console(highlight=False)
-_NIGHT_COLUMNS = (
-    "recording", "subject", "age", "sex", "tst_min", "se_pct", "rem_min", "ahi_scored_per_h", "ahi_3a_per_h",
-    "rei_per_h", "odi3_per_h", "t90_pct", "arousal_index_per_h",
-)  # fmt: skip
+# A pipe has no width: long lines serve grep and diff better than folded ones.
+_console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+_NIGHT_COLUMNS = {
+    "recording": "recording", "subject": "subject", "age": "age", "sex": "sex", "tst_min": "TST\nmin", "se_pct": "SE\n%",
+    "n3_min": "N3\nmin", "rem_min": "REM\nmin", "ahi_scored_per_h": "AHI\nscored/h", "ahi_3a_per_h": "AHI\n3A/h",
+    "rei_per_h": "REI\n/h", "odi3_per_h": "ODI3\n/h", "t90_pct": "T90\n%", "arousal_index_per_h": "arousals\n/h",
+}  # fmt: skip
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -88,7 +91,7 @@ def print_description(description: dict[str, Any]) -> None:
 def print_nights(table: "pl.DataFrame") -> None:
     """The columns people look at first; --out and --json have them all."""
     columns = [c for c in _NIGHT_COLUMNS if c in table.columns]
-    shown = _table(*columns)
+    shown = _table(*(_NIGHT_COLUMNS[c] for c in columns))
     for row in table.select(columns).iter_rows():
         shown.add_row(*(_cell(v) for v in row))
     _console.print(shown)

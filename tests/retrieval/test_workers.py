@@ -34,8 +34,8 @@ def _imported(_: int) -> list[str]:
 
     import retrieval.night  # noqa: F401
 
-    return [name for name in ("torch", "faiss", "transformers", "duckdb") if name in sys.modules]
+    return [name for name in ("torch", "faiss", "transformers") if name in sys.modules]
 
 
-def test_reading_processes_import_no_torch_faiss_or_catalog() -> None:
+def test_reading_processes_import_no_torch_and_no_faiss() -> None:
     assert next(run_jobs(_imported, [0], workers=1))[1] == []

@@ -1,0 +1,119 @@
+"""The command line: help for all, one JSON document, exit codes, one-line errors, a page without a network."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ui.commands import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def sleepsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ui.main", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def printed(*arguments: object) -> str:
+    """The output of a command that must succeed, run in this process: torch is imported once."""
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert done.exit_code == 0, (arguments, done.output, done.exception)
+    return str(done.output)
+
+
+def commands() -> dict[str, typer.models.CommandInfo]:
+    return {str(c.name or c.callback.__name__): c for c in app.registered_commands if c.callback}
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_help_an_example_and_a_docs_line(name: str) -> None:
+    command = commands()[name]
+    assert command.callback is not None and command.callback.__doc__
+    assert str(command.epilog).startswith(f"Example: sleepsearch {name}")
+    assert f"sleepsearch {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['sleepsearch', '--help']\nfrom ui.main import main\ntry: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'faiss', 'numpy', 'polars', 'duckdb', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_search_prints_one_json_document_and_writes_a_page(sim_cohort, tmp_path: Path) -> None:
+    page = tmp_path / "hits.html"
+    done = sleepsearch("search", "REM sleep", "--cohort", sim_cohort.root, "-k", 2, "--json", "--out", page)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert len(answer["hits"]) == 2
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<article>") == 2 and html.count('class="plotly-graph-div"') == 2
+    assert 'class="simulated"' in html
+    own = re.sub(r"<script>.*?</script>", "", html, count=1, flags=re.S)  # plotly.js holds addresses that it never asks
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?://", own)
+
+
+def test_tables_are_printed_for_people(sim_cohort) -> None:
+    name = sim_cohort.truth["recording"][0]
+    for arguments, said in (
+        (("search", "deep sleep without arousals", "--explain"), "filter: without arousals"),
+        (("similar", f"{name}@600", "-k", 2), "searched"),
+        (("describe", f"{name}@600"), "brain"),
+        (("nights",), "TST"),
+        (("info",), "text-minilm-"),
+    ):
+        assert said in printed(*arguments, "--cohort", sim_cohort.root)
+
+
+def test_nights_are_written_by_suffix(sim_cohort, tmp_path: Path) -> None:
+    for suffix in ("csv", "tsv", "parquet", "json"):
+        out = tmp_path / f"nights.{suffix}"
+        printed("nights", "--cohort", sim_cohort.root, "--out", out)
+        assert out.stat().st_size
+    done = sleepsearch("nights", "--cohort", sim_cohort.root, "--out", tmp_path / "nights.xls")
+    assert done.returncode == 1 and "suffix '.xls'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("search", "REM", "--cohort", "/nowhere"), 1, "nowhere"),
+        (("search", "REM"), 2, "--cohort"),
+        (("search", "REM", "--cohort", ".", "-k", 0), 2, "-k"),
+        (("ingest", "/nowhere", "--cohort", "{tmp}/c"), 1, "no such file or folder"),
+        (("channels", "{tmp}/no.edf"), 1, "no.edf"),
+        (("check", "{tmp}"), 1, "no EDF or BDF recording"),
+        (("serch", "x"), 2, "serch"),
+        (("simulate", "{tmp}/s", "--nights", 1, "--seed", 1, "--sites", "mars"), 1, "mars"),
+    ],
+)
+def test_mistakes_end_with_a_line_and_the_right_exit_code(tmp_path: Path, arguments, code: int, said: str) -> None:
+    done = sleepsearch(*(str(a).format(tmp=tmp_path) for a in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr + done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_filter_that_is_none_says_so(sim_cohort) -> None:
+    done = sleepsearch("search", "REM", "--cohort", sim_cohort.root, "--where", "agge > 3")
+    assert done.returncode == 1 and "age" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_channels_explains_each_label(sim_cohort) -> None:
+    edf = sorted(sim_cohort.folder.glob("*mros*.edf"))[0]
+    (report,) = json.loads(printed("channels", edf, "--json"))
+    became = {row["label"]: row["became"] for row in report["channels"]}
+    assert report["cohort"] == "mros" and "EEG_C3" in became["C3"]
+
+
+def test_check_lists_what_would_go_in(sim_cohort) -> None:
+    report = json.loads(printed("check", sim_cohort.folder, "--json"))
+    assert report["refused"] == [] and len(report["recordings"]) == 5
