@@ -105,7 +105,7 @@ def _figure(strip: "Strip") -> str:
         height=_ROW_PX * rows + 70, margin={"l": 130, "r": 10, "t": 26, "b": 36}, showlegend=False,
         plot_bgcolor="#fff", paper_bgcolor="#fff", font={"color": "#1b1f24"},
     )  # fmt: skip
-    config = {"displaylogo": False, "responsive": True}
+    config = {"displayModeBar": False, "responsive": True}  # a double click resets the zoom
     html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
     return html
 

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 # A pipe has no width: long lines serve grep and diff better than folded ones.
 _console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 _NIGHT_COLUMNS = {
-    "recording": "recording", "subject": "subject", "age": "age", "sex": "sex", "tst_min": "TST\nmin", "se_pct": "SE\n%",
-    "n3_min": "N3\nmin", "rem_min": "REM\nmin", "ahi_scored_per_h": "AHI\nscored/h", "ahi_3a_per_h": "AHI\n3A/h",
-    "rei_per_h": "REI\n/h", "odi3_per_h": "ODI3\n/h", "t90_pct": "T90\n%", "arousal_index_per_h": "arousals\n/h",
+    "recording": "recording", "subject": "subject", "age": "age", "sex": "sex",
+    "tst_min": "TST\nmin", "se_pct": "SE\n%", "n3_min": "N3\nmin", "rem_min": "REM\nmin",
+    "ahi_scored_per_h": "AHI\nscored/h", "ahi_3a_per_h": "AHI\n3A/h", "rei_per_h": "REI\n/h",
+    "ahi_device_per_h": "AHI\ndevice/h", "odi3_per_h": "ODI3\n/h", "t90_pct": "T90\n%",
+    "arousal_index_per_h": "arousals\n/h",
 }  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def print_description(description: dict[str, Any]) -> None:
 
 def print_nights(table: "pl.DataFrame") -> None:
     """The columns people look at first; --out and --json have them all."""
-    columns = [c for c in _NIGHT_COLUMNS if c in table.columns]
+    columns = [c for c in _NIGHT_COLUMNS if c in table.columns and table[c].null_count() < table.height]
     shown = _table(*(_NIGHT_COLUMNS[c] for c in columns))
     for row in table.select(columns).iter_rows():
         shown.add_row(*(_cell(v) for v in row))

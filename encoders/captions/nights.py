@@ -209,10 +209,10 @@ def _report(row: dict[str, Any], age_years: float | None) -> str:
         return "" if row[name] is None else form.format(row[name])
 
     source = row["lights_source"]
-    lights = "the whole recording: lights are not known" if source == "assumed" else f"lights: {source}"
+    in_bed = "recorded (lights off and on are not known)" if source == "assumed" else f"in bed (lights: {source})"
     sentences = [
         [
-            value("tib_min", f"{{:.0f}} min in bed ({lights})"),
+            value("tib_min", f"{{:.0f}} min {in_bed}"),
             value("tst_min", "{:.0f} min of sleep"),
             value("se_pct", "sleep efficiency {:.0f} %"),
             value("sol_min", "sleep onset after {:.0f} min"),

@@ -124,7 +124,7 @@ def _add_numbers(rows: list[list[Fact]], clauses: list[str], measures: Mapping[s
                 value, digits = measures[name][epoch], table[name].digits
                 values[name] = value if digits is None else f"{value:.{digits}f}"
             said.append(clause.format(**values))
-        rows[epoch].append(Fact((", ".join(said) + ".",)))
+        rows[epoch].append(Fact((_sentence(", ".join(said) + "."),)))
 
 
 def _known(column: Array) -> Array:

@@ -70,7 +70,9 @@ class Reading:
         documented = self.table.cohorts[self.cohort].rates_hz.get(fold(signal.label)) if self.cohort else None
         if documented and rate_hz and abs(rate_hz - documented) > 0.01 * documented:
             why += f" ({rate_hz:g} Hz here, {documented:g} in the cohort's documentation)"
-        why += f"; {inferred}" if inferred else ""
+        if inferred:
+            why += f"; {inferred}"
+            self.notes.append(f"{signal.label!r}: {inferred}")
         source = Source(canonical, index, None, meaning.sign * scale, unit, meaning.rank, why)
         self.sources.setdefault(canonical, []).append(source)
 
@@ -126,5 +128,8 @@ class Reading:
         except ValueError as error:
             self.notes.append(f"{target} not derived from {one.label}: {error}")
             return
-        why = f"{one.label} - {two.label}, {why}{'; ' + inferred if inferred else ''}"
+        if inferred:
+            why += f"; {inferred}"
+            self.notes.append(f"{target}: {inferred}")
+        why = f"{one.label} - {two.label}, {why}"
         self.sources[target] = [Source(target, plus, minus, scale, reached, 0, why)]

@@ -1,5 +1,6 @@
 """Noxturnal event exports: UTF-16 CSV in the interface's language, rows of local date and time, event and duration."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,24 @@ def read_noxturnal(path: Path) -> list[Sheet]:
         duration = told if told is not None and told >= 0 and abs(told - length) <= 1.5 else length
         sheet.marks.append(Mark((start - zero).total_seconds(), duration, text))
     sheet.start = zero
+    _name_periodic(sheet)
     if bad:
         sheet.skipped.append(f"{bad} rows left out: no date and time, or the end before the start")
     return [sheet]
+
+
+def _name_periodic(sheet: Sheet) -> None:
+    """A series of periodic limb movements is one long row over its movements: those are periodic, the row goes."""
+    kinds = [table.event_of("noxturnal", mark.text, None) for mark in sheet.marks]
+    moves = [i for i, kind in enumerate(kinds) if kind == "limb movement"]
+    gone = set()
+    for n, (series, kind) in enumerate(zip(sheet.marks, kinds, strict=True)):
+        stop_s = series.start_s + (series.duration_s or 0.0)
+        inside = [i for i in moves if series.start_s - 1 <= sheet.marks[i].start_s <= stop_s]
+        if kind == "periodic limb movement" and len(inside) > 1:
+            gone.add(n)
+            for i in inside:
+                sheet.marks[i] = replace(sheet.marks[i], text=series.text)
+    sheet.marks = [mark for n, mark in enumerate(sheet.marks) if n not in gone]
+    if gone:
+        sheet.notes.append(f"{len(gone)} series of periodic limb movements, counted by movement")
