@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import polars.selectors as cs
 
-from encoders.captions import PARTS
+from encoders.captions import PARTS, load_measures, load_nights
 from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
 from encoders.recordings import Recording, open_recording
-from encoders.recordings.timeline import DAY_S, Run, clock
+from encoders.recordings.timeline import Run, clock
 from encoders.vocabulary import CHANNELS
 from index import Snapshot
 from retrieval.details import hits_of
 from retrieval.hit import Answer, Hit
+from retrieval.moment import seconds_of
 from retrieval.private import Private
 from retrieval.question import read_question
 from retrieval.search import merge_runs, rank
@@ -101,7 +101,7 @@ class Cohort:
             raise BadInput(_unknown_recording(self.snapshot, name))
         if not when:
             return Place(name)
-        start_s = _seconds(when, rows["start_clock_s"][0], name)
+        start_s = seconds_of(when, rows["start_clock_s"][0], name)
         epochs = self.snapshot.sql(
             "SELECT epoch_id, start_s FROM epochs WHERE recording = ? AND start_s <= ? AND stop_s > ?",
             [name, start_s, start_s],
@@ -134,13 +134,7 @@ class Cohort:
     def nights(self, *, where: str | None = None) -> pl.DataFrame:
         """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when
         any of its epochs does)."""
-        nights, recordings, subjects = (
-            self.snapshot.sql(f"SELECT * FROM {name}") for name in ("nights", "recordings", "subjects")
-        )
-        table = nights.join(recordings, on="recording", suffix=":again").join(
-            subjects, on="subject", how="left", suffix=":again"
-        )
-        table = table.select(~cs.ends_with(":again")).sort("recording")
+        table = self.snapshot.sql("SELECT * FROM nights JOIN recordings USING (recording) ORDER BY recording")
         if where is None:
             return table
         ids = self.snapshot.rows(where)
@@ -148,6 +142,19 @@ class Cohort:
             pl.col("epoch_id").is_in(ids.tolist())
         )
         return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
+
+    def columns(self) -> list[dict[str, str]]:
+        """Columns of the view `epochs`, which filters may name: name, type, unit and definition where it has one."""
+        measures, nights = load_measures(), load_nights()
+        rows = []
+        for name, kind in self.snapshot.columns().items():
+            unit, definition = "", ""
+            if name in measures:
+                unit, definition = measures[name].unit, measures[name].definition
+            elif name in nights:
+                unit, definition = nights[name].get("unit", ""), nights[name].get("definition", "")
+            rows.append({"column": name, "type": kind, "unit": unit, "definition": definition})
+        return rows
 
     def info(self) -> dict[str, Any]:
         """Counts, spaces, sizes and engines of the published snapshot."""
@@ -180,25 +187,6 @@ class Cohort:
             overrides=site.overrides,
             position_codes=site.position_codes,
         )
-
-
-def _seconds(when: str, start_clock_s: float | None, name: str) -> float:
-    try:
-        if ":" not in when:
-            return float(when)
-        parts = [float(p) for p in when.split(":")]
-        if not 2 <= len(parts) <= 3 or parts[0] >= 24 or any(not 0 <= p < 60 for p in parts[1:]):
-            raise ValueError
-    except ValueError:
-        raise BadInput(
-            f"time {when!r} of {name!r}: give seconds from the start (5400) or a time of day (23:30 or 23:30:15)."
-        ) from None
-    if start_clock_s is None:
-        raise BadInput(
-            f"{name}: its recorder's clock is not known, so {when!r} means nothing; give seconds from the start."
-        )
-    of_day = parts[0] * 3600 + parts[1] * 60 + (parts[2] if len(parts) == 3 else 0)
-    return float((of_day - start_clock_s) % DAY_S)
 
 
 def _unknown_recording(snapshot: Snapshot, name: str) -> str:

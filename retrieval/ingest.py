@@ -65,10 +65,12 @@ def ingest(
     scorer: str | None = None,
     strict_montage: bool = False,
     channels: Path | None = None,
+    lights: tuple[str, str] | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Read every recording under `sources` into the cohort at `root`; unchanged nights are skipped.
 
+    `lights`: off and on (seconds or time of day) of nights whose CSV row and annotations say nothing of them.
     A file that can't be read is listed in `failed` and never stops the others. What is committed outlives an
     interruption, and the same call goes on from there. Nothing is published when nothing could be read. `BadInput`
     for an option that can't be taken.
@@ -97,8 +99,8 @@ def ingest(
         notes += writer.notes
         salt = f"{encoder} {CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
         jobs = (
-            Job(s, scratch / f"{n:06d}", people.of(s.id, s.paths), known.get(s.id), private.unchanged(s), salt, site,
-                private.key(), scorer, strict_montage)
+            Job(s, scratch / f"{n:06d}", people.of(s.id, s.paths), people.types, known.get(s.id), private.unchanged(s),
+                salt, site, private.key(), scorer, strict_montage, lights)
             for n, s in enumerate(found)
         )  # fmt: skip
         published = time.monotonic()

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from encoders.captions import PARTS, by_kind, caption_epochs, event_table, measure_epochs, night_report, score_epochs
+from encoders.captions import (
+    PARTS,
+    Lights,
+    by_kind,
+    caption_epochs,
+    event_table,
+    load_nights,
+    measure_epochs,
+    night_report,
+    score_epochs,
+)
 from encoders.errors import BadInput
 from encoders.recordings import (
     Choice,
@@ -29,6 +39,7 @@ from encoders.recordings import (
 from encoders.recordings.annotations import read_annotations
 from encoders.recordings.timeline import DAY_S, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, KINDS
+from retrieval.moment import seconds_of
 
 _TEXTS = ("alignment", "montage_problems", "repairs", "notes")
 # Of columns that can be null or empty all along, so that every night's table has the same types.
@@ -46,6 +57,7 @@ class Job:
     source: Source
     folder: Path  # where it may write
     subject: Mapping[str, object]
+    subject_types: Mapping[str, type[pl.DataType]]
     known_fingerprint: str | None  # of the version that the cohort has
     file_hashes: Mapping[str, str]  # path -> SHA-256, where size and time of change say it is unchanged
     salt: str  # what else decides whether a night is skipped: the encoder, the site's labels, the version of our words
@@ -53,6 +65,7 @@ class Job:
     id_key: bytes
     scorer: str | None = None
     strict_montage: bool = False
+    lights: tuple[str, str] | None = None  # off and on of every night of this run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ def _sha256(path: Path, known: Mapping[str, str]) -> str:
 def fingerprint(job: Job) -> tuple[str, dict[str, str]]:
     """One hash over the night's files, its subject's row and all else that decides what would be written."""
     hashes = {str(p): _sha256(p, job.file_hashes) for p in (*job.source.paths, *job.source.annotations)}
-    said = [sorted(hashes.values()), sorted(job.subject.items()), job.salt, job.scorer, job.strict_montage]
+    said = [sorted(hashes.values()), sorted(job.subject.items()), job.salt, job.scorer, job.strict_montage, job.lights]
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest(), hashes
 
 
@@ -121,8 +134,10 @@ def read_night(job: Job) -> NightFiles:
     shown = caption_epochs(measures, scored, epochs, numbers=True)
     ids = [caption_id([parts[p] for p in PARTS]) for parts in wording]
     age = job.subject.get("age")
+    lights, doubts = _lights(job, recording.start_clock_s)
+    notes += doubts
     night = night_report(
-        recording, epochs, measures, scored, scorings, age_years=age if isinstance(age, float) else None
+        recording, epochs, measures, scored, scorings, lights, age_years=age if isinstance(age, float) else None
     )
     named = pl.lit(job.source.id).alias("recording")
     rows = _epoch_rows(recording, epochs, ids)
@@ -130,8 +145,10 @@ def read_night(job: Job) -> NightFiles:
     texts = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in shown])
     tables = {
         "recordings": _recording_row(recording, epochs, job, scorings),
-        "subjects": pl.DataFrame([{k: v for k, v in job.subject.items() if k not in ("recording", "subject_known")}]),
-        "nights": pl.DataFrame([night], infer_schema_length=None).with_columns(named),
+        "subjects": pl.DataFrame(
+            {"subject": [job.subject["subject"]], "subject_known": [job.subject["subject_known"]]}
+        ),
+        "nights": pl.DataFrame([night], schema=_night_types()).with_columns(named),
         "epochs": pl.concat([rows, numbers, scored, texts], how="horizontal"),
         "events": event_table(scorings).with_columns(named),
         "coverage": _coverage(job.source.id, scorings),
@@ -147,12 +164,31 @@ def read_night(job: Job) -> NightFiles:
     return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes))
 
 
+def _night_types() -> dict[str, type[pl.DataType]]:
+    return {name: pl.String if facts["unit"] == "text" else pl.Float64 for name, facts in load_nights().items()}
+
+
+def _lights(job: Job, start_clock_s: float | None) -> tuple[Lights | None, list[str]]:
+    """Lights off and on from the subjects' CSV, else as given for the run; None: the scorer's, or assumed."""
+    off, on = job.subject.get("lights_off"), job.subject.get("lights_on")
+    source, said = ("csv", (off, on)) if off and on else ("flag", job.lights)
+    if said is None:
+        return None, []
+    try:
+        off_s, on_s = (seconds_of(str(when), start_clock_s, job.source.id) for when in said)
+    except BadInput as error:
+        return None, [f"lights not taken: {error}"]
+    if not off_s < on_s:
+        return None, [f"lights not taken: off {said[0]!r} is not before on {said[1]!r} on this night's clock"]
+    return Lights(off_s, on_s, source), []
+
+
 def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Sequence[Scoring]) -> pl.DataFrame:
     montage = recording.montage
     report: dict[str, Any] = {
         "recording": job.source.id,
         "subject": job.subject["subject"],
-        "subject_known": job.subject["subject_known"],
+        **{c: job.subject[c] for c in job.subject_types},
         "cohort": recording.cohort,
         "duration_s": recording.duration_s,
         "start_clock_s": recording.start_clock_s,
@@ -168,7 +204,7 @@ def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Seq
         "repairs": [f"{r.field}: found {r.found}, used {r.used}" for r in recording.repairs],
         "notes": [*recording.header_notes, *(f"{channel}: {note}" for channel, note in epochs.notes.items())],
     }
-    return pl.DataFrame([report], schema_overrides=_RECORDING_TYPES, infer_schema_length=None)
+    return pl.DataFrame([report], schema_overrides={**_RECORDING_TYPES, **job.subject_types})
 
 
 def _choice_text(choice: Choice) -> str:

@@ -11,7 +11,9 @@ _ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _VALUES = {word: float(n) for n, word in enumerate(_ONES, 1)} | {w: 10.0 * n for n, w in enumerate(_TENS, 2)}
 _VALUES |= {"fifteen": 15.0, "hundred": 100.0}
-_WORD = rf"(?:(?:{'|'.join(_TENS)})(?:[-\s](?:{'|'.join(_ONES[:9])}))?|{'|'.join([*_ONES, 'fifteen', '(?:one[ ])?hundred'])})"
+_WORD = (
+    rf"(?:(?:{'|'.join(_TENS)})(?:[-\s](?:{'|'.join(_ONES[:9])}))?|(?:one\s)?hundred|{'|'.join([*_ONES, 'fifteen'])})"
+)
 # Six digits hold every number of a night; longer ones are identifiers.
 _NUMBER = rf"(?:(?<![\w.,])\d{{1,6}}(?:[.,]\d{{1,4}})?(?![.,]?\d)|\b{_WORD}\b|\b(?:half\s+)?an?(?=\s+(?:sec|min|hour)))"
 
@@ -129,7 +131,9 @@ def _prefixed(match: re.Match[str]) -> Comparison | None:
 
 def _suffixed(match: re.Match[str]) -> Comparison | None:
     symbol = _symbol(match["said"], _AFTERWARDS)
-    return Comparison(match.start(), match.end(), symbol, value(match["a"]), None, _unit(match["unit_a"]), match["said"])
+    return Comparison(
+        match.start(), match.end(), symbol, value(match["a"]), None, _unit(match["unit_a"]), match["said"]
+    )
 
 
 _READ = ((_RANGE, _range), (_PREFIXED, _prefixed), (_SUFFIXED, _suffixed))

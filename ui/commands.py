@@ -65,6 +65,12 @@ def ingest(
     channels: Annotated[
         Path | None, typer.Option("--channels", help='TOML with your labels: "LABEL" = "channel".')
     ] = None,
+    lights: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--lights", metavar="OFF ON", help="Lights off and on of all these nights, as 22:45 06:30 or seconds."
+        ),
+    ] = None,
     strict_montage: Annotated[
         bool, typer.Option("--strict-montage", help="Refuse substitutes and ambiguous labels.")
     ] = False,
@@ -76,7 +82,7 @@ def ingest(
     with bar("reading nights") as progress, interruptible(f"the same command goes on from there ({cohort})"):
         report = retrieval.ingest(
             sources, cohort, encoder=encoder, subjects=subjects, workers=workers or retrieval.cores(), scorer=scorer,
-            channels=channels, strict_montage=strict_montage, progress=progress,
+            channels=channels, lights=lights, strict_montage=strict_montage, progress=progress,
         )  # fmt: skip
     if as_json:
         emit(report.to_json())
@@ -171,18 +177,23 @@ def nights(
         print_nights(table)
 
 
-@app.command(epilog="Example: sleepsearch info --cohort cohort/")
-def info(cohort: CohortDir, as_json: Json = False) -> None:
-    """Say what a cohort holds: counts, spaces, sizes, engines, and what failed in its last ingest."""
+@app.command(epilog="Example: sleepsearch info --cohort cohort/ · sleepsearch info --cohort cohort/ --columns")
+def info(
+    cohort: CohortDir,
+    columns: Annotated[bool, typer.Option("--columns", help="List the columns that --where may name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a cohort holds: counts, spaces, sizes, engines, what failed; or the columns that a filter may name."""
     from retrieval import Cohort
+    from ui.tables import print_columns, print_tree
 
-    facts = Cohort(cohort).info()
+    opened = Cohort(cohort)
     if as_json:
-        emit(facts)
-        return
-    from ui.tables import print_tree
-
-    print_tree(facts)
+        emit(opened.columns() if columns else opened.info())
+    elif columns:
+        print_columns(opened.columns())
+    else:
+        print_tree(opened.info())
 
 
 @app.command(epilog="Example: sleepsearch channels night.edf --site mros")

@@ -136,6 +136,14 @@ def _grow(tree: Tree, value: Any) -> None:
             tree.add(escape(f"{key}: {inner}"))
 
 
+def print_columns(rows: list[dict[str, str]]) -> None:
+    """What a filter may name, with unit and definition."""
+    table = _table("column", "type", "unit", "definition")
+    for row in rows:
+        table.add_row(*(escape(value) for value in row.values()))
+    _console.print(table)
+
+
 def print_channels(report: dict[str, Any]) -> None:
     """Each label of a file, what it became, and why."""
     if report["error"]:

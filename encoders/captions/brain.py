@@ -13,6 +13,7 @@ from encoders.captions.frames import (
     known_median,
     samples_of,
     slowed,
+    unit_known,
     usable,
     window_power,
 )  # fmt: skip
@@ -40,7 +41,7 @@ def measure_brain(recording: Night, epochs: Grid) -> dict[str, Array]:
     """
     n = len(epochs.start_s)
     out: dict[str, Array] = {}
-    deep, wake = [], []
+    deep, wake, waves = [], [], []
     for slot, name in (("EEG_C3", "c3"), ("EEG_C4", "c4")):
         share = {key: np.full(n, np.nan) for key in BANDS_HZ}
         rms, slow, depth, steady, fast = (np.full(n, np.nan) for _ in range(5))
@@ -59,6 +60,9 @@ def measure_brain(recording: Night, epochs: Grid) -> dict[str, Array]:
                 fast[rows] = np.median(quick / (drift_free + parts["theta"] + parts["sigma"] + quick), axis=1)
             rms[rows] = np.sqrt(total.mean(axis=1))
             slow[rows] = np.sqrt(8 * np.median(band(power, hz, *SLOW_WAVE_HZ), axis=1))
+        waves.append(slow / known_median(slow))
+        if not unit_known(epochs, slot):
+            rms, slow = np.full(n, np.nan), np.full(n, np.nan)
         out |= {f"{name}_{key}_pct": value for key, value in share.items()}
         out |= {f"{name}_rms_uv": rms, f"{name}_slow_wave_uv": slow}
         # Amplitude against the night's median parts N3 from N2; capped, so that an artefact gains nothing by it.
@@ -66,7 +70,7 @@ def measure_brain(recording: Night, epochs: Grid) -> dict[str, Array]:
         wake.append(fast)
     for key in (*(f"{name}_pct" for name in BANDS_HZ), "slow_wave_uv", "rms_uv"):
         out["eeg_rms_uv" if key == "rms_uv" else key] = known_mean(out[f"c3_{key}"], out[f"c4_{key}"])
-    out["slow_wave_relative"] = out["slow_wave_uv"] / known_median(out["slow_wave_uv"])
+    out["slow_wave_relative"] = known_mean(*waves)
     return out | {"deep_sleep_evidence": known_mean(*deep), "wake_evidence": known_mean(*wake)}
 
 
@@ -96,6 +100,7 @@ def _eye_movements(recording: Night, epochs: Grid) -> Array:
 
     count = np.full(len(epochs.start_s), np.nan)
     both = usable(epochs, "EOG_L") & usable(epochs, "EOG_R")
+    both &= unit_known(epochs, "EOG_L") and unit_known(epochs, "EOG_R")
     right_runs = recording.runs("EOG_R") if both.any() else []
     for left in recording.runs("EOG_L") if both.any() else []:
         for right in right_runs:

@@ -35,6 +35,7 @@ BASELINE_PERCENTILE = 75  # AASM, unstable breathing: the larger breaths of thos
 # beats stays in a flat signal, so "absent" begins at 30 % of the baseline here.
 ABSENT, LOW = 0.30, 0.70
 LEAST_S = 8.0  # shorter stretches are pauses between breaths
+TOUCH_S = 3.5  # of a stretch must lie in an epoch that tells of it; under half of LEAST_S, so that one always does
 EFFORT_KEPT, EFFORT_LOST = 0.40, 0.25  # of the belts' own baseline, during absent airflow
 FLOW_SENSORS_WITHOUT_SHAPE = ("thermistor",)  # their wave rounds off what flow limitation would flatten
 
@@ -142,7 +143,7 @@ def measure_breathing(recording: Night, epochs: Grid) -> dict[str, Array]:
         from_s, to_s = first / GRID_HZ - SWING_S / 2, last / GRID_HZ + SWING_S / 2
         long = to_s - from_s >= LEAST_S
         first, last, from_s, to_s = first[long], last[long], from_s[long], to_s[long]
-        for number, hit in overlapped(from_s, to_s, start_s):
+        for number, hit in overlapped(from_s + TOUCH_S, to_s - TOUCH_S, start_s):
             lasting = to_s[number] - from_s[number]
             keys = [key]
             if key == "flow_absent_s":

@@ -36,6 +36,11 @@ def usable(epochs: Grid, channel: str) -> Array:
     return np.asarray(epochs.present[:, CHANNELS.index(channel)], bool)
 
 
+def unit_known(epochs: Grid, channel: str) -> bool:
+    """Whether a channel's amplitude may be said in its unit; a header that says mV for uV makes every one wrong."""
+    return channel not in getattr(epochs, "doubted", ())
+
+
 def framed(
     runs: Sequence[Run], start_s: Array, wanted: Array, *, min_rate_hz: float = 0.0, rows: int = 64
 ) -> Iterator[tuple[Array, Array, float]]:

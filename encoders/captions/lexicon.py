@@ -36,6 +36,7 @@ class Concept:
     sign: int = 1
     present_from: float | None = None
     channels: tuple[tuple[str, ...], ...] = ()
+    covers: tuple[str, ...] = ()
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -44,7 +45,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number that a question may compare; the columns for "below", "above" and "about"; `of` is a concept's id."""
+    """A number that a question may compare; fields as in lexicon.toml."""
 
     id: str
     words: tuple[str, ...]
@@ -55,6 +56,9 @@ class Quantity:
     level: str
     says: str
     of: str | None = None
+    asked: tuple[float, ...] = ()
+    fact: str | None = None
+    channels: tuple[tuple[str, ...], ...] = ()
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -170,6 +174,8 @@ def load_lexicon(path: Path | None = None) -> Lexicon:
         _check(concept.id, "kind", concept.kind, CONCEPT_KINDS)
         _check(concept.id, "coverage", concept.coverage, (None, *KINDS))
         _check(concept.id, "sign", concept.sign, (1, -1))
+        for other in concept.covers:
+            _check(concept.id, "covers", other, tuple(concepts))
         for channel in (channel for group in concept.channels for channel in group):
             _check(concept.id, "channels", channel, (*CHANNELS, "snore"))
         if concept.evidence and (concept.present_from is None or not concept.channels):
@@ -179,6 +185,7 @@ def load_lexicon(path: Path | None = None) -> Lexicon:
     for quantity in quantities.values():
         _check(quantity.id, "level", quantity.level, LEVELS)
         _check(quantity.id, "of", quantity.of, (None, *concepts))
+        _check(quantity.id, "fact", quantity.fact, (None, *concepts))
     return Lexicon(concepts, quantities, frozenset(tables.get("ordinary", ())))
 
 

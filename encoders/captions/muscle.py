@@ -11,6 +11,7 @@ from encoders.captions.frames import (
     known_median,
     samples_of,
     thinned,
+    unit_known,
     usable,
     window_power,
 )
@@ -47,8 +48,10 @@ def measure_muscle(recording: Night, epochs: Grid) -> dict[str, Array]:
         with np.errstate(divide="ignore", invalid="ignore"):
             modulation[rows] = (power * hz)[:, inside].sum(axis=1) / power[:, inside].sum(axis=1)
     usual = known_median(rms)
+    unknown = np.full(n, np.nan)
     return {
-        "emg_rms_uv": rms, "emg_relative": rms / usual if usual > 0 else np.full(n, np.nan), "emg_median_hz": median_hz,
+        "emg_rms_uv": rms if unit_known(epochs, "EMG_CHIN") else unknown,
+        "emg_relative": rms / usual if usual > 0 else unknown, "emg_median_hz": median_hz,
         "emg_burst_ratio": burst, "emg_burst_rate_hz": modulation,
     }  # fmt: skip
 

@@ -209,7 +209,7 @@ def _report(row: dict[str, Any], age_years: float | None) -> str:
         return "" if row[name] is None else form.format(row[name])
 
     source = row["lights_source"]
-    in_bed = "recorded (lights off and on are not known)" if source == "assumed" else f"in bed (lights: {source})"
+    in_bed = "recorded (lights are not known)" if source == "assumed" else f"in bed (lights: {source})"
     sentences = [
         [
             value("tib_min", f"{{:.0f}} min {in_bed}"),

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.recordings.quality import Quality, judge, measure_blocks, rules_of
+from encoders.recordings.quality import DOUBT, Quality, judge, measure_blocks, rules_of
 from encoders.recordings.resample import fill, hold, resample
 from encoders.recordings.timeline import Run, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, EPOCH_SAMPLES, STEP_CHANNELS
@@ -72,6 +72,11 @@ class Epochs:
 
     def __len__(self) -> int:
         return len(self.start_s)
+
+    @property
+    def doubted(self) -> frozenset[str]:
+        """Channels whose unit is doubtful: their shapes and ratios hold, their microvolts mean nothing."""
+        return frozenset(channel for channel, note in self.notes.items() if note.startswith(DOUBT))
 
     def __getitem__(self, rows: "int | slice | Bools | NDArray[np.integer]") -> "Epochs":
         """Some of the epochs, with the statistics and notes of the whole recording; slices are views."""

@@ -145,7 +145,7 @@ class _Fields:
         if not math.isfinite(value):
             value = math.nan
         if match is None:
-            self.note(name, ascii(text), "no number" if math.isnan(value) else f"{value:g}")
+            self.note(name, _shown(text), "no number" if math.isnan(value) else f"{value:g}")
         return value
 
     def text(self, name: str, raw: bytes) -> str:
@@ -159,6 +159,12 @@ class _Fields:
             text = "".join(letter if letter.isprintable() else " " for letter in text).strip()
             self.note(name, "non-printing bytes", ascii(text))
         return text.strip()
+
+
+def _shown(text: str) -> str:
+    """A field that should be a number, as it may be quoted; words are not: a header out of step has names there."""
+    words = re.search(r"[^\W\d_]{2}", text) and text.strip().casefold() not in ("nan", "inf", "-inf")
+    return "text" if words else ascii(text.strip())
 
 
 def _fields(block: bytes, layout: tuple[tuple[str, int], ...], count: int) -> list[tuple[str, list[bytes]]]:
@@ -196,7 +202,7 @@ def _signal_table(
     counts = [n for n in counts if BLOCK * (n + 1) <= size]
     if not counts:
         raise UnreadableRecording(
-            f"{fields.file}: number of signals {main['number of signals'][0].decode('latin-1')!a} does not fit a "
+            f"{fields.file}: number of signals {_shown(main['number of signals'][0].decode('latin-1'))} does not fit a "
             f"file of {size} bytes (256 bytes of header for each of 1 to 9999 signals); copy or export it again."
         )
 
@@ -207,9 +213,9 @@ def _signal_table(
     count = min(counts, key=lambda n: len(unreadable(n)))
     table = dict(_fields(rest, SIGNAL, count))
     if bad := unreadable(count):
-        value = table["samples per record"][bad[0]].decode("latin-1")
+        value = _shown(table["samples per record"][bad[0]].decode("latin-1"))
         raise UnreadableRecording(
-            f"{fields.file}: samples per record of signal {bad[0] + 1} is {value!a}, where a whole number from 0 "
+            f"{fields.file}: samples per record of signal {bad[0] + 1} is {value}, where a whole number from 0 "
             "must stand; without it no record can be found. Export the file again."
         )
     if count != stated:
@@ -256,7 +262,7 @@ def _record_s(fields: _Fields, raw: bytes, signals: tuple[SignalHeader, ...]) ->
     most = max((signal.samples_per_record for signal in signals if not signal.is_annotation), default=0)
     if 0 < record_s <= DAY_S and most <= MAX_RATE_HZ * record_s:
         return record_s
-    text = ascii(raw.decode("latin-1").strip())
+    text = _shown(raw.decode("latin-1"))
     if not any(signal.is_annotation for signal in signals):
         raise UnreadableRecording(
             f"{fields.file}: record duration is {text} s (0 Hz or no rate at all); accepted is more than 0, up to "
@@ -277,7 +283,7 @@ def _extent(
     records = quiet.number("", main["number of records"][0])
 
     def written(name: str) -> str:
-        return ascii(main[name][0].decode("latin-1").strip())
+        return _shown(main[name][0].decode("latin-1"))
 
     if stated != header_bytes:
         # a padded header exists where the records then fit the file to the byte
@@ -318,7 +324,7 @@ def _start(fields: _Fields, date: bytes, time: bytes) -> tuple[datetime | None, 
     if hour < 24 and minute < 60 and second < 60:
         clock_s = 3600.0 * hour + 60 * minute + second
     else:
-        fields.note("start time", ascii(time.decode("latin-1")), "unknown")
+        fields.note("start time", "no time of day", "unknown")
     day = None
     if found := _TRIPLE.search(date):
         d, m, y = (int(part) for part in found.groups())

@@ -144,9 +144,9 @@ def resolve_montage(
     _derive_all(reading)
     codes = dict(position_codes) if position_codes else table.cohorts[name].position_codes if name else None
     choices, absent = _fill(reading, codes, strict=strict)
-    problems = _problems(reading, choices, absent, file)
+    problems = _problems(reading, choices, absent)
     if strict and problems:
-        raise AmbiguousChannel(" ".join(problems))
+        raise AmbiguousChannel(" ".join([*([f"{file}:"] if file else []), *problems]))
     return Montage(
         choices, _unmapped(reading, choices), name, cohort_why, codes if "POS" in choices else None,
         _lead_off(reading, choices), oximeter_status, absent, problems, tuple(reading.notes), _rows(reading, choices),
@@ -243,7 +243,7 @@ def _fill(
     return choices, absent
 
 
-def _problems(reading: Reading, choices: Mapping[str, Choice], absent: dict[str, str], file: str) -> tuple[str, ...]:
+def _problems(reading: Reading, choices: Mapping[str, Choice], absent: dict[str, str]) -> tuple[str, ...]:
     """One line for each label that could fill an empty slot if somebody said what it is."""
     table, lines = reading.table, []
     used = {index for choice in choices.values() for index in (choice.index, choice.minus_index)}
@@ -268,7 +268,7 @@ def _problems(reading: Reading, choices: Mapping[str, Choice], absent: dict[str,
             absent[slot] = f"{signal.label!r} is unclear: {why}"
         sites = sorted({site for names in unclear.choices.values() for site in names})
         lines.append(
-            f"{file + ': ' if file else ''}label {signal.label!r} is unclear ({why}); empty without it: "
+            f"label {signal.label!r} is unclear ({why}); empty without it: "
             f"{', '.join(empty)}. It could be {' or '.join(name + text for name, text in can_be.items())}. "
             f'Say which in a channels.toml beside the recordings: [labels] "{signal.label}" = "{next(iter(can_be))}"'
             + (f", or cohort = {' or '.join(repr(site) for site in sites)}." if sites else ".")

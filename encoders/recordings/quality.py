@@ -20,6 +20,7 @@ from encoders.vocabulary import EPOCH_S
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+DOUBT = "amplitude implausible"  # how the note of a doubtful unit begins
 _CHUNK_VALUES = 1 << 17  # native samples looked at together; they stay in the second-level cache
 
 
@@ -148,7 +149,7 @@ def judge(blocks: Blocks, rules: Rules) -> tuple[NDArray[np.uint8], str]:
     if alive.any() and np.mean((weak | wild)[alive]) > implausible_share:
         p10, p50, p90 = np.percentile(blocks.sd[alive], [10, 50, 90])
         if wild[alive].mean() > implausible_share or p90 > min_spread * p10:
-            note = f"amplitude implausible for {rules.unit} (median sd {p50:.3g}): rules of amplitude withheld"
+            note = f"{DOUBT} for {rules.unit} (median sd {p50:.3g}): rules of amplitude withheld"
             weak, wild = np.zeros_like(weak), np.zeros_like(wild)
     flags = (
         flat * Quality.FLAT

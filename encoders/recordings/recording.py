@@ -183,11 +183,11 @@ def open_recording(
         montage = resolve(off)
     if not montage.slots:
         if montage.problems:
-            raise AmbiguousChannel(montage.problems[0])
-        labels = ", ".join(row.label for row in montage.rows) or "none"
+            raise AmbiguousChannel(f"{name}: {montage.problems[0]}")
+        labels = "; ".join(f"{row.label} ({row.why})" for row in montage.rows[:12]) or "none"
         raise UnknownChannel(
-            f"{name}: no usable channel. Labels: {labels}. Say what they are in a channels.toml beside the recording: "
-            f'[labels] "<label>" = "<channel>", for example eeg_c4_m1.'
+            f"{name}: no usable channel. Labels: {labels}{'; ...' if len(montage.rows) > 12 else ''}. Say what they are in "
+            f'a channels.toml beside the recording: [labels] "<label>" = "<channel>", for example eeg_c4_m1.'
         )
     hashed = False
     if recording_id is None:
@@ -219,7 +219,7 @@ def _lay_out(files: Sequence[EdfFile]) -> tuple[list[float], tuple[str, ...]]:
     offsets_s, notes = [], []
     for file, start in zip(files, starts, strict=True):
         if start is None:
-            notes.append(f"{file.header.path.name} has no start time: taken to start with the others")
+            notes.append("one of its files has no start time: taken to start with the others")
         offsets_s.append(0.0 if start is None else (start - origin).total_seconds())
     far = next((n for n, offset_s in enumerate(offsets_s) if abs(offset_s) > _MAX_BETWEEN_S), None)
     if far is not None:

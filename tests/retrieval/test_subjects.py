@@ -20,6 +20,12 @@ def test_nan_and_empty_are_unknown(tmp_path: Path) -> None:
     assert rows["b"] == {"subject": "s1", "age": 61.0, "sex": "F", "bmi": None}
 
 
+def test_a_column_with_a_name_of_ours_is_renamed_and_said(tmp_path: Path) -> None:
+    people = read_subjects(_csv(tmp_path, "recording,subject,stage,Notes\na,s1,2,tired\n"))
+    assert people.rows["a"]["csv_stage"] == 2.0 and people.rows["a"]["csv_notes"] == "tired"
+    assert len(people.notes) == 2 and "csv_stage" in people.notes[0]
+
+
 def test_a_value_that_cannot_be_is_noted_and_unknown(tmp_path: Path) -> None:
     people = read_subjects(_csv(tmp_path, "recording,subject,age,sex\na,s1,old,2\n"))
     assert people.rows["a"]["age"] is None and people.rows["a"]["sex"] is None
@@ -37,7 +43,6 @@ def test_further_columns_become_numbers_only_when_all_are(tmp_path: Path) -> Non
     [
         ("file,subject\na,s\n", "no column 'recording'"),
         ("recording,subject\na,s\na,t\n", "line 3: recording 'a' stands twice"),
-        ("recording,subject,stage\na,s,2\n", "column 'stage' is a name of our own"),
         ("", "not a CSV"),
     ],
 )
@@ -47,4 +52,6 @@ def test_a_table_that_cannot_be_taken_says_why(tmp_path: Path, text: str, said: 
 
 
 def test_a_recording_without_a_row_is_its_own_unknown_subject() -> None:
-    assert read_subjects(None).of("night-7") == {"subject": "night-7", "subject_known": False}
+    assert read_subjects(None).of("night-7") == {
+        "subject": "night-7", "subject_known": False, "age": None, "sex": None, "site": None,
+    }  # fmt: skip

@@ -46,7 +46,7 @@ def read_codes(path: Path, form: str) -> list[Sheet]:
     epoch_s = sheet.epoch_s or EPOCH_S
     sheet.marks = [Mark(i * epoch_s, epoch_s, line, is_stage=True) for i, line in enumerate(lines)]
     if not any(line in sheet.own_codes or table.stage_of(form, line, in_column=True) for line in lines):
-        shown = repr(lines[0][:30]) if lines else "nothing"
+        shown = repr(lines[0]) if lines and len(lines[0]) < 6 else f"{len(lines)} lines"
         raise UnreadableAnnotations(
             f"{path.name}: no line is a stage of format {form!r} (first: {shown}); pass another format= or declare "
             "the codes in a first line such as '# codes: 0=W, 1=N1, 2=N2, 3=N3, 4=REM'."

@@ -76,8 +76,8 @@ def detect_format(path: Path) -> str:
         lines = lines[:-1]  # the last one may be cut in half
     if lines and all(len(line.split()) <= 3 and "," not in line and "\t" not in line for line in lines):
         return _one_per_line(path, comments, lines)
-    first = lines[0][:60] if lines else ""
+    # Its lines are not quoted: a report in free text has the patient's name in the first of them.
     raise UnreadableAnnotations(
-        f"{path.name}: format not recognised (first line: {first!r}). Known: {', '.join(table.FORMATS)}; pass "
-        "format=, or write a CSV 'onset_s,duration_s,label'."
+        f"{path.name}: format not recognised ({len(lines)} lines, first of {len(head)} columns). Known: "
+        f"{', '.join(table.FORMATS)}; pass format=, or write a CSV 'onset_s,duration_s,label'."
     )

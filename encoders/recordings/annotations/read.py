@@ -63,7 +63,7 @@ def _merge(one: Scoring, other: Scoring) -> Scoring:
     """Two files of one scorer as one: everything side by side, the first file's alignment leading."""
     a, b = one.alignment, other.alignment
     staged = one if one.stages else other
-    other_reason = f"{', '.join(path.name for path in other.files) or 'inside'}: {b.reason}"
+    other_reason = f"{other.source}: {b.reason}"
     return replace(
         staged,
         source=one.source if one.source == other.source else f"{one.source} + {other.source}",
@@ -113,7 +113,7 @@ def _drop_twins(sheets: list[Sheet]) -> list[Sheet]:
         if twin is None:
             kept.append(sheet)
         else:
-            twin.notes.append(f"{sheet.path.name if sheet.path else ''} is the same scoring, not read")
+            twin.notes.append("the Profusion XML of the same night is the same scoring, not read")
     return kept
 
 
