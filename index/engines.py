@@ -1,6 +1,6 @@
 """Which engine answers, and why: named by the caller, or chosen by rows and by what the machine has."""
 
-import importlib.util
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +23,17 @@ class EngineKind:
     name: str
     device: str
     verified: str | None
-    package: str
+    packages: tuple[str, ...]  # on PyPI; any one of them carries it
     make: Callable[[Rows, Layout], Engine]
 
 
 ENGINES = {
     kind.name: kind
     for kind in (
-        EngineKind("flat", "cpu", "cpu", "faiss", lambda rows, layout: FlatCpu(rows, layout)),
-        EngineKind("torch-cpu", "cpu", "cpu", "torch", lambda rows, layout: TorchFlat(rows, "cpu")),
-        EngineKind("torch", "cuda", None, "torch", lambda rows, layout: TorchFlat(rows, "cuda")),
-        EngineKind("faiss-gpu", "cuda", None, "faiss", lambda rows, layout: FaissGpu(rows)),
+        EngineKind("flat", "cpu", "cpu", ("faiss-cpu", "faiss-gpu"), lambda rows, layout: FlatCpu(rows, layout)),
+        EngineKind("torch-cpu", "cpu", "cpu", ("torch",), lambda rows, layout: TorchFlat(rows, "cpu")),
+        EngineKind("torch", "cuda", None, ("torch",), lambda rows, layout: TorchFlat(rows, "cuda")),
+        EngineKind("faiss-gpu", "cuda", None, ("faiss-gpu",), lambda rows, layout: FaissGpu(rows)),
     )
 }
 
@@ -60,13 +60,20 @@ def choose(name: str, rows: int) -> tuple[EngineKind, str]:
     return ENGINES["torch"], f"{rows:,} vectors on {torch.cuda.get_device_name()}"
 
 
+def _installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 def engines_info() -> list[dict[str, object]]:
     """What each engine needs, whether its package is here, and where it has passed the contract suite."""
     return [
         {
             "engine": kind.name,
             "device": kind.device,
-            "installed": importlib.util.find_spec(kind.package) is not None,
+            "installed": any(map(_installed, kind.packages)),
             "status": f"verified on {kind.verified}" if kind.verified else "unverified",
         }
         for kind in ENGINES.values()

@@ -4,7 +4,6 @@ A comparison is read where its own words say it; whose number it is, the questio
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 _ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -50,6 +49,7 @@ _AFTERWARDS = {
     ">=": r"(?:or|and)\s+(?:more|higher|above|over|greater|older|longer|larger|up|upwards)|\+",
 }
 _END = r"(?![\w%])"
+_BOTH = re.compile(r"\s*,?\s*(?:and|but|yet)\s+")
 
 
 def _any(said: dict[str, str]) -> str:
@@ -70,8 +70,11 @@ _PREFIXED = re.compile(rf"(?:(?<!\w)(?=[a-z])|(?<![<>=])(?![a-z]))(?P<said>{_any
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A number compared, `[start, stop)` in characters: `symbol` is a SQL sign, `no <` or `no >` (denied), `between` or
-    `about`; `unit` one of UNITS, or None where none was said."""
+    """A number compared, `[start, stop)` in characters.
+
+    symbol: a SQL sign, `no <` or `no >` (denied), `between`, `about`, or two signs (`> <`). unit: one of UNITS, or None
+    where none was said.
+    """
 
     start: int
     stop: int
@@ -91,12 +94,20 @@ class Comparison:
         swapped = {"<": "no <", ">": "no >", "no <": "<", "no >": ">", "<=": ">", ">=": "<"}
         return replace(self, symbol=swapped.get(self.symbol, f"no {self.symbol}"))
 
+    @property
+    def some(self) -> bool:
+        """Whether none at all, zero, does not fulfil it."""
+        return self.low > 0 if self.high is not None else self.symbol in (">", ">=", "no <")
+
     def sql(self, column: str, factor: float = 1.0) -> str:
         """The condition on a column whose unit is `1 / factor` of the one said."""
         low = figure(self.low * factor)
-        if self.high is not None:
-            return f"{column} {'NOT ' * self.symbol.startswith('no')}BETWEEN {low} AND {figure(self.high * factor)}"
-        return f"{column} {({'no <': '>=', 'no >': '<='}).get(self.symbol, self.symbol)} {low}"
+        if self.high is None:
+            return f"{column} {({'no <': '>=', 'no >': '<='}).get(self.symbol, self.symbol)} {low}"
+        high = figure(self.high * factor)
+        above, _, below = self.symbol.removeprefix("no ").partition(" ")
+        span = f"{column} {above} {low} AND {column} {below} {high}" if below else f"{column} BETWEEN {low} AND {high}"
+        return f"NOT ({span})" if self.symbol.startswith("no ") else span
 
 
 def figure(value: float) -> str:
@@ -104,24 +115,40 @@ def figure(value: float) -> str:
     return f"{value:.10g}"
 
 
-def comparisons(text: str) -> Iterator[Comparison]:
-    """Every comparison in lower-case `text`, none inside another, by where it begins."""
-    found = [c for pattern, read in _READ for m in pattern.finditer(text) if (c := read(m))]
-    free = 0
-    for comparison in sorted(found, key=lambda c: (c.start, -c.stop)):
-        if comparison.start >= free:
-            free = comparison.stop
-            yield comparison
+def comparisons(text: str) -> list[Comparison]:
+    """Every comparison in lower-case `text`, none inside another, in order; `above 15 and below 30` is one."""
+    found = [read(m) for pattern, read in _READ for m in pattern.finditer(text)]
+    kept: list[Comparison] = []
+    for c in sorted(found, key=lambda c: (c.start, -c.stop)):
+        last = kept[-1] if kept else None
+        if last and c.start < last.stop:
+            continue
+        if last and _BOTH.fullmatch(text[last.stop : c.start]) and (both := _both(last, c)):
+            kept[-1] = both
+        else:
+            kept.append(c)
+    return kept
 
 
-def _range(match: re.Match[str]) -> Comparison | None:
+def _both(first: Comparison, second: Comparison) -> Comparison | None:
+    """Two sides of one span, or None where the two say different things."""
+    low, high = (second, first) if first.below else (first, second)
+    if first.below == second.below or low.high is not None or "no" in low.symbol + high.symbol:
+        return None
+    if second.unit != first.unit and (first.unit or second.unit == "years"):
+        return None
+    symbol = f"{low.symbol} {high.symbol}"
+    return replace(first, stop=second.stop, symbol=symbol, low=low.low, high=high.low, unit=second.unit)
+
+
+def _range(match: re.Match[str]) -> Comparison:
     first, second = ("a", "b") if match["a"] else ("c", "d")
     low, high = sorted((value(match[first]), value(match[second])))
     unit = _unit(match[f"unit_{second}"]) or _unit(match[f"unit_{first}"])
     return Comparison(match.start(), match.end(), "between", low, high, unit, match["between"] or "to")
 
 
-def _prefixed(match: re.Match[str]) -> Comparison | None:
+def _prefixed(match: re.Match[str]) -> Comparison:
     symbol = _symbol(match["said"], _SAID)
     low, high = value(match["a"]), None
     if symbol == "about":  # five per cent either way: the filter shows it
@@ -129,7 +156,7 @@ def _prefixed(match: re.Match[str]) -> Comparison | None:
     return Comparison(match.start(), match.end(), symbol, low, high, _unit(match["unit_a"]), match["said"])
 
 
-def _suffixed(match: re.Match[str]) -> Comparison | None:
+def _suffixed(match: re.Match[str]) -> Comparison:
     symbol = _symbol(match["said"], _AFTERWARDS)
     return Comparison(
         match.start(), match.end(), symbol, value(match["a"]), None, _unit(match["unit_a"]), match["said"]

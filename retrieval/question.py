@@ -18,62 +18,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from encoders.captions import Concept, Lexicon, Match, Quantity, load_lexicon, load_measures
+from retrieval import phrases
 from retrieval.numbers import SECONDS, Comparison, comparisons, figure
 
 _EXCLUSIVE = ("stage", "position")  # an epoch has one of each
-_FAMILY = {"beats/min": "/min", "breaths/min": "/min", "1/min": "/min", "1/h": "/h"}  # unit of a quantity -> of UNITS
-
-_PEOPLE = r"people|persons?|patients?|subjects?|adults?|individuals?|participants?|sleepers?"
-_WOMEN, _MEN = r"wom[ae]n|females?|ladies", r"m[ae]n|males?|gentlemen"
-_SEXED = rf"(?:{_WOMEN}|{_MEN})"
-_PERSON = re.compile(
-    rf"\b(?:(?P<both>(?:{_WOMEN})\s*(?:and|or|/|&)\s*(?:{_MEN})|(?:{_MEN})\s*(?:and|or|/|&)\s*(?:{_WOMEN}))"
-    rf"|(?P<women>{_WOMEN})|(?P<men>{_MEN})|(?P<any>{_PEOPLE}))\b(?:\s+(?:{_PEOPLE})\b)?"
-)
-_OLD = re.compile(
-    r"(?<![\w.,])(\d{1,3})[-\s]*(?:years?|yrs?)[-\s]*olds?\b|\baged?\s+(?:of\s+)?(\d{1,3})(?![\w.,%-]|\s*(?:to|-)\s*\d)"
-)
-_OTHER_UNIT = re.compile(r"\s*(?:kg|lbs?|pounds|cm|mm\s?hg|bmi|mg|days?|weeks?|months?|nights?|epochs?)\b")
-
-# Between an owner and its number: `SpO2 falls to below 85`, `apneas that last over a minute`.
-_LINK_WORDS = (
-    r"is|was|are|were|be|been|of|a|an|the|at|with|that|which|has|have|had|having|do(?:es)?|did|falls?|falling|fell|fallen|"
-    r"drops?|dropp(?:ed|ing)|dips?|dipp(?:ed|ing)|goes|going|went|gets?|getting|rises?|rising|rose|stays?|staying|remains?|"
-    r"last(?:s|ed|ing)?|for|durations?|lengths?|long|values?|levels?|readings?|to|down|up|even|ever|always|aged?"
-)
-_DENIED = r"not|never|\w+n['’]?t"
-_LINK = re.compile(rf"(?:[\s=:,(]|\b(?:{_LINK_WORDS}|(?P<denied>{_DENIED}))\b)*")
-_STAGE_LINK = re.compile(rf"(?:[\s=:,(]|\b(?:{_LINK_WORDS}|in|during|on|while|(?P<denied>{_DENIED}))\b)*")
-_BACK_LINK = re.compile(r"\s*(?:(?:of|in|the|an?|different|separate|distinct|scored)\s+)*")
-_RATE = re.compile(
-    r"\s*(?:/|per\b|an?\s+(?:hour|minute|night)\b|every\b|each\b|in\s+(?:the|an?|one)\s+(?:hour|night)\b)"
-)
-
-_NO = (
-    r"(?:without|no|not|non|never|neither|nor|free\s+(?:of|from)|(?:in\s+)?(?:the\s+)?absence\s+of|lack(?:s|ing)?(?:\s+of)?|"
-    r"exclud(?:e|es|ing)|except(?:\s+for)?|other\s+than|devoid\s+of|\w+n['’]t)(?!\s+(?:only|just|necessarily|doubt|matter|sure)\b)"
-)
-_ANY = (
-    r"any|an?|the|in|during|of|on|some|sign|evidence|scored|clear(?:ly)?|obvious|visible|apparent|further|other|associated|"
-    r"accompanying|has|have|having|shows?|showing|contain(?:s|ing)?|include|including|single|lying|sleeping|stage"
-)
-_NEGATED = re.compile(rf"\b(?P<twice>{_NO}\s+)?{_NO}[-\s]+(?:with\s+)?(?:(?:no|{_ANY})\s+)*(?:stage\s+)?$")
-_FREE = re.compile(r"(?:[-\s]free|\s+(?:(?:is|are|was|were)\s+)?absent)\b(?!\s+(?:of|from))")
-_FAR_NEGATED = re.compile(rf"\b{_NO}\s+(?:(?!(?:in|during|with|and|or|but|while|when|at|for)\b)[\w'-]+\s+){{1,3}}$")
-_CHAIN = re.compile(rf"[\s,]*(?P<how>or|nor|and|/|,|&)\s*(?:and\s+|or\s+)?(?:(?:no|not|without|{_ANY})\s+)*")
-_OR = re.compile(r"\s*,?\s*(?:or|and/or|/)\s*(?:(?:in|an?|the|during|on|with|either|at)\s+)*")
-_COMMA = re.compile(r"\s*,\s*(?:(?:in|an?|the|during|on|with)\s+)*")
-_ORDER = re.compile(
-    r"\b(?:then|after|before|follow(?:s|ed|ing)|preced(?:es|ed|ing)|within|until|first|last|in\s+a\s+row)\b"
-)
-_ATTRIBUTIVE = re.compile(
-    r"[-\s]+(?!(?:with|without|in|during|at|on|and|or|after|before|when|where|while|that|which|from|of|for|by|to|under|over|"
-    r"above|below|but|not|no|of|epochs?|stages?|only|then|is|has)\b)[a-z]"
-)
-
-_JOINS = r"with|and|or|but|in|of|at|for|on|by|when|where|while|who|whose|which|that|has|have|having|had|is|are|was|were|during|from"
-_FILLER = re.compile(rf"\b(?:{_JOINS}|the|an?|epochs?|any|all|show|me|find|give|list|nights?|time|{_PEOPLE})\b")
+_FAMILY = {
+    "beats/min": "/min",
+    "breaths/min": "/min",
+    "1/min": "/min",
+    "1/h": "/h",
+}  # a quantity's unit as numbers.UNITS
+_LONGEST = 2000  # characters; a sentence encoder takes less
 _GAP = "\0"  # stands for what was read
+
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +62,12 @@ class Fact:
 
     @property
     def concept(self) -> Concept:
-        """The concept, or the first of the alternatives."""
-        return self.concepts[0]
+        """The concept, or of several the first that a sensor can answer."""
+        return next((c for c in self.concepts if c.evidence), self.concepts[0])
 
     def __str__(self) -> str:
         said = " or ".join(c.say[0] for c in self.concepts)
-        return f"{self.words} = {said}" + (" (either will do)" if len(self.concepts) > 1 else "")
+        return f"{self.words} = {said}" + (" (any of them)" if len(self.concepts) > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,41 +91,50 @@ class Question:
         return [*lines, f"embedded: {self.words}" if self.words else "embedded: no words left"]
 
 
+def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
+    """The question in `text`: its filters, facts and remaining words (module docstring: the grammar)."""
+    reader = _Reader(text[:_LONGEST], lexicon or load_lexicon())
+    if len(text) > _LONGEST:
+        reader.notes.append(f"only the first {_LONGEST} of {len(text)} characters were read")
+    reader.numbers()
+    reader.people()
+    reader.concepts()
+    reader.negations()
+    reader.alternatives()
+    filters = tuple(f for _, f in sorted(reader.filters, key=lambda pair: pair[0]))
+    rest = reader.leftover([*reader.gaps, *(m.span for m in reader.matches)])
+    words = reader.leftover(reader.gaps, but=reader.kept)
+    return Question(text, filters, tuple(reader.facts), words, rest, tuple(reader.unread()))
+
+
 @dataclass(slots=True)
 class _Item:
-    """One thing said: conditions, a concept, or both (`hypopneas longer than 20 s`); `[start, stop)` holds all of it."""
+    """One thing said: conditions, a concept, or both (`hypopneas longer than 20 s`); in `[start, stop)`."""
 
     start: int
     stop: int
     filters: list[Filter] = field(default_factory=list)
     concept: Concept | None = None
-    own: tuple[tuple[int, int], ...] = ()  # what is left out of the embedded words
+    own: Span | None = None  # what is left out of the embedded words, but for words of facts
     sort: str = ""  # kind of concept, or what is compared: a negation goes on among things of one sort
-    comparison: Comparison | None = None
 
 
 class _Reader:
     def __init__(self, text: str, lexicon: Lexicon) -> None:
         self.original = text
-        self.text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text).replace(_GAP, " ")
+        self.text = "".join(c.lower() if len(c.lower()) == 1 else "?" for c in text).replace(_GAP, " ")
         self.lexicon = lexicon
         self.matches = lexicon.find(self.text)
-        self.items: list[_Item] = []
-        self.notes: list[str] = []
-        self.gaps: list[tuple[int, int]] = []  # what became filters
         self.held: list[Match] = []  # matches that belong to an item
-        self.filters: list[Filter] = []
+        self.items: list[_Item] = []
+        self.filters: list[tuple[int, Filter]] = []  # with where each was said
         self.facts: list[Fact] = []
+        self.gaps: list[Span] = []  # what became filters
+        self.kept: list[Span] = []  # what became facts, and stays among the words
+        self.notes: list[str] = []
 
     def said(self, start: int, stop: int) -> str:
         return self.original[start:stop].strip(" ,;(")
-
-    def between(self, start: int, stop: int, blank: Sequence[Match] = ()) -> str:
-        text = self.text[start:stop]
-        for m in blank:
-            if start <= m.start and m.stop <= stop:
-                text = text[: m.start - start] + " " * (m.stop - m.start) + text[m.stop - start :]
-        return text
 
     # ---- numbers and their owners
 
@@ -178,275 +145,249 @@ class _Reader:
             inside = [m for m in self.matches if m.start < c.stop and c.start < m.stop]
             if any(m.start <= c.start or m.concept for m in inside):
                 continue  # `stage 3`, `ODI 3 %`: the number is part of a name
-            if not self._owned_before(c):
-                waiting.append(c)
+            waiting += [] if self._owned_before(c) else [c]
         for c in waiting:
-            if not (self._owned_after(c) or self._age(c)) and (c.symbol != "between" or c.said != "to"):
+            if self._owned_after(c) or self._age(c) or c.said == "to":
+                continue
+            if c.symbol == ">=" and c.low == 1:  # `at least one` asks no more than the thing itself
+                self.gaps.append((c.start, c.stop))
+            else:
                 self.notes.append(f"{self.said(c.start, c.stop)!r} was not read: it is not clear what is compared")
 
     def _owned_before(self, c: Comparison) -> bool:
-        placed = [m for m in self.matches if m.concept and m.concept.kind in _EXCLUSIVE and m.stop <= c.start]
-        before = [m for m in self.matches if m.stop <= c.start and m not in self.held]
-        for m in (*before[-1:], *[b for b in before[-3:-1][::-1] if b not in placed]):
-            plain = m.quantity is not None and m.quantity.level != "epoch"
-            link = (_LINK if plain else _STAGE_LINK).fullmatch(self.between(m.stop, c.start, () if plain else placed))
-            if not link:
-                continue
-            compared = c.inverse() if link["denied"] else c
-            if m.concept and (item := self._event(m, compared)):
-                item.start, item.stop = m.start, c.stop
-                item.own = ((c.start if any(m.stop <= p.start for p in placed) else m.stop, c.stop),)
-                return self._hold(item, m)
-            for quantity in [m.quantity] if m.quantity else self._meant(m, c):
-                if (factor := _factor(quantity, c)) is not None:
-                    if plain and self._qualified(m, c):
-                        return True
-                    return self._compared(quantity, compared, factor, m, m.start, c.stop)
+        places = [m for m in self.matches if m.stop <= c.start and m.concept and m.concept.kind in _EXCLUSIVE]
+        m = next((m for m in reversed(self.matches) if m.stop <= c.start and m not in places), None)
+        if m is None or m in self.held:
+            return False
+        between = [p for p in places if p.start >= m.stop]  # `apneas in REM longer than 20 s`
+        link = phrases.LINK.fullmatch(self._without(between, m.stop, c.start))
+        whole_night = m.quantity is not None and m.quantity.level != "epoch"
+        if link is None or (whole_night and between):
+            return False
+        asked = c.inverse() if link["denied"] else c
+        if m.concept and (name := event_name(m.concept)) and c.unit in SECONDS:
+            longest = f"{name}_longest_s"
+            says = f"length of the longest {m.concept.say[0]} that overlaps the epoch"
+            condition = self._condition(asked, longest, SECONDS[c.unit], (m.start, c.stop), says)
+            if not asked.some:
+                condition = replace(condition, sql=f"{condition.sql} AND {longest} > 0")
+            return self._hold(_Item(m.start, c.stop, [condition], m.concept, (m.stop, c.stop), longest), m)
+        for quantity in [m.quantity] if m.quantity else self._meant(m, c):
+            if (factor := _factor(quantity, c)) is not None:
+                return self._compared(quantity, asked, factor, m, (m.start, c.stop))
         return False
 
+    def _without(self, matches: Sequence[Match], start: int, stop: int) -> str:
+        """The text in between, without these matches and the prepositions before them."""
+        text = self.text[:stop]
+        for m in reversed(matches):
+            before = re.sub(r"\b(?:in|during|on|while)\s+(?:the\s+)?$", "", text[: m.start])
+            text = before + " " + text[m.stop :]
+        return text[start:]
+
     def _meant(self, m: Match, c: Comparison) -> list[Quantity]:
-        """Quantities that a concept's words can stand for beside a number: `desaturation > 4 %`, `SpO2 drops below 85 %`."""
-        quantities = self.lexicon.quantities.values()
+        """What an event's words stand for beside a number: `desaturation > 4 %`, `SpO2 drops below 85 %`."""
+        of = [q for q in self.lexicon.quantities.values() if m.concept and q.of == m.concept.id and q.asked]
         inner = Lexicon({}, self.lexicon.quantities).find(m.text)
-        depth = [
-            q for q in quantities if m.concept and q.of == m.concept.id and q.asked and q.asked[0] <= c.low < q.asked[1]
-        ]
-        return depth or [i.quantity for i in inner if i.quantity]
+        return [q for q in of if q.asked[0] <= c.low < q.asked[1]] or [i.quantity for i in inner if i.quantity]
 
     def _owned_after(self, c: Comparison) -> bool:
         for m in self.matches:
             gap = self.text[c.stop : m.start] if m.start >= c.stop else ""
-            if m in self.held or m.stop <= c.start or not _BACK_LINK.fullmatch(gap):
+            if m in self.held or m.stop <= c.start or not phrases.BACK_LINK.fullmatch(gap):
                 continue
             if m.quantity and (factor := _factor(m.quantity, c)) is not None:
-                return self._compared(m.quantity, c, factor, m, c.start, max(m.stop, c.stop))
-            if m.start >= c.stop and m.concept and (name := _event_name(m.concept)):
-                if c.unit is None and not _RATE.match(self.text, m.stop):
+                return self._compared(m.quantity, c, factor, m, (c.start, max(m.stop, c.stop)))
+            if m.concept and m.start >= c.stop and (name := event_name(m.concept)):
+                if c.unit is None and not phrases.PER_TIME.match(self.text, m.stop):
                     column, says = f"n_{name}", f"{m.concept.say[0]}s that overlap the epoch"
                 elif c.unit in SECONDS and re.match(r"\s*of\b", gap):
                     column, says = f"{name}_s", f"seconds of {m.concept.say[0]} in the epoch"
                 else:
                     return False
-                some = c.symbol in (">", ">=", "no <") or (c.high is not None and c.low > 0)
-                condition = self._condition(c, column, SECONDS.get(c.unit or "", 1.0), c.start, m.stop, says)
-                own = (c.start, m.start if some else m.stop)
-                item = _Item(c.start, m.stop, [condition], m.concept if some else None, (own,), column, c)
-                return self._hold(item, m)
+                condition = self._condition(c, column, SECONDS.get(c.unit or "", 1.0), (c.start, m.stop), says)
+                own = (c.start, m.start if c.some else m.stop)
+                return self._hold(_Item(c.start, m.stop, [condition], m.concept if c.some else None, own, column), m)
         return False
 
-    def _event(self, m: Match, c: Comparison) -> _Item | None:
-        """`hypopneas longer than 20 s`: the whole length of the longest one that overlaps the epoch."""
-        if m.concept is None or c.unit not in SECONDS or (name := _event_name(m.concept)) is None:
-            return None
-        column = f"{name}_longest_s"
-        says = f"length of the longest {m.concept.say[0]} that overlaps the epoch"
-        condition = self._condition(c, column, SECONDS[c.unit], m.start, c.stop, says)
-        if c.below:
-            condition = replace(condition, sql=f"{condition.sql} AND {column} > 0")
-        return _Item(m.start, c.stop, [condition], m.concept, (), column, c)
-
-    def _compared(self, q: Quantity, c: Comparison, factor: float, m: Match, start: int, stop: int) -> bool:
+    def _compared(self, q: Quantity, c: Comparison, factor: float, m: Match, span: Span) -> bool:
+        """The quantity's column for what is said: the extreme that decides, or the statistic that is named."""
+        near = [o for o in self.matches if o.stop <= m.start and not self.text[o.stop : m.start].strip(" -")]
+        statistic = phrases.STATISTIC.search(self.text[: m.start])
         column = q.mean if c.high is not None else q.low if c.below else q.high
         if c.symbol in ("no <", "no >"):  # what is denied is the extreme: `never below 90` is of the lowest value
             column = q.low if c.symbol == "no <" else q.high
-        condition = self._condition(c, column, factor, start, stop, q.says, ranks=q.level == "epoch")
+        wrong = None
+        if q.level != "epoch" and near and near[-1].concept and near[-1].concept.kind in _EXCLUSIVE:
+            wrong = near[-1].start  # `REM AHI above 30` must not become the AHI of the night
+            self.held.append(near[-1])
+        elif statistic:
+            span = (statistic.start(), span[1])
+            column = {"mean": q.mean, "min": q.low, "max": q.high}[str(statistic.lastgroup)]
+            if statistic.lastgroup != "mean" and f"_{statistic.lastgroup}_" not in column:
+                wrong = span[0]
+        if wrong is not None:
+            self.held.append(m)
+            self.notes.append(f"{self.said(wrong, span[1])!r} was not read: the catalog has no such number")
+            return True
+        condition = self._condition(c, column, factor, span, q.says, ranks=q.level == "epoch")
         measure = load_measures().get(column)
         condition = replace(condition, channels=measure.channels if measure else q.channels)
-        own = (
-            ((m.start, m.stop), (c.start, c.stop))
-            if _STAGED.search(self.said(start, stop).lower())
-            else ((start, stop),)
-        )
-        return self._hold(_Item(start, stop, [condition], None, own, q.id, c), m)
+        return self._hold(_Item(*span, [condition], None, span, q.id), m)
 
     def _condition(
-        self, c: Comparison, column: str, factor: float, start: int, stop: int, says: str, *, ranks: bool = True
+        self, c: Comparison, column: str, factor: float, span: Span, says: str, *, ranks: bool = True
     ) -> Filter:
-        rank_by = (column, -1 if c.below or c.symbol == "no >" else 1) if ranks and c.high is None else None
-        return Filter(self.said(start, stop), c.sql(column, factor), (column,), rank_by, (), says)
+        rank_by = (column, -1 if c.symbol in ("<", "<=", "no >") else 1) if ranks and c.high is None else None
+        return Filter(self.said(*span), c.sql(column, factor), (column,), rank_by, (), says)
 
-    def _qualified(self, m: Match, c: Comparison) -> bool:
-        """`REM AHI above 30` compares what the catalog does not have; it must not become the AHI of the night."""
-        near = [o for o in self.matches if o.stop <= m.start and not self.text[o.stop : m.start].strip(" -")]
-        if not (near and near[-1].concept and near[-1].concept.kind in _EXCLUSIVE):
-            return False
-        self.held += [m, near[-1]]
-        self.notes.append(f"{self.said(near[-1].start, c.stop)!r} was not read: nights have no such number")
-        return True
-
-    def _hold(self, item: _Item, *matches: Match) -> bool:
+    def _hold(self, item: _Item, owner: Match) -> bool:
         self.items.append(item)
-        self.held += [m for m in self.matches if m in matches or (item.start <= m.start and m.stop <= item.stop
-                      and not (m.concept and m.concept.kind in _EXCLUSIVE))]  # fmt: skip
+        inside = [m for m in self.matches if m.quantity and item.start <= m.start and m.stop <= item.stop]  # `bpm`
+        self.held += [owner, *inside]
         return True
 
     # ---- people
 
     def _age(self, c: Comparison) -> bool:
         """A number of years: said so, or of people, or `older than`."""
-        person = next((p for p in _PERSON.finditer(self.text) if self._beside(p.end(), c.start)), None)
+        person = next((p for p in phrases.PERSON.finditer(self.text) if self._beside(p.end(), c.start)), None)
         years = c.unit == "years" or re.search(r"\b(?:older|younger)\b", self.text[c.start : c.stop]) is not None
-        if c.unit not in (None, "years") or not (years or person) or _OTHER_UNIT.match(self.text, c.stop):
+        if c.unit not in (None, "years") or not (years or person) or phrases.OTHER_UNIT.match(self.text, c.stop):
             return False
-        start = person.start() if person and (person["any"] or person["both"]) else c.start
-        condition = Filter(self.said(start, c.stop), c.sql("age"), ("age",), says="age of the subject in years")
-        return self._hold(_Item(start, c.stop, [condition], None, ((start, c.stop),), "person", c))
-
-    def _beside(self, start: int, stop: int) -> bool:
-        link = r"(?:[\s,(]|\b(?:aged?|who|are|is|of|the)\b)*"
-        return start <= stop and re.fullmatch(link, self.text[start:stop]) is not None
+        span = (person.start() if person and person["any"] else c.start, c.stop)
+        self._person(span, c.sql("age"), "age")
+        return True
 
     def people(self) -> None:
-        for old in _OLD.finditer(self.text):
-            if any(item.start < old.end() and old.start() < item.stop for item in self.items):
-                continue
-            years = int(old[1] or old[2])
-            sql = f"age >= {figure(years)} AND age < {figure(years + 1)}"
-            condition = Filter(self.said(*old.span()), sql, ("age",), says="age of the subject in years")
-            self._hold(_Item(*old.span(), [condition], None, (old.span(),), "person"))
-        for person in _PERSON.finditer(self.text):
-            if person["women"] or person["men"]:
-                sex = "F" if person["women"] else "M"
-                condition = Filter(self.said(*person.span()), f"sex = '{sex}'", ("sex",), says="sex of the subject")
-                self._join_person(_Item(*person.span(), [condition], None, (person.span(),), "person"))
+        """Exact ages and sexes; `women over 60` is one thing said, so that `or` takes it whole."""
+        for old in phrases.OLD.finditer(self.text):
+            if not any(item.start < old.end() and old.start() < item.stop for item in self.items):
+                years = int(old["a"] or old["b"])
+                self._person(old.span(), f"age >= {years} AND age < {years + 1}", "age")
+        for person in phrases.PERSON.finditer(self.text):
+            if not person["any"]:
+                self._person(person.span(), f"sex = '{'F' if person['F'] else 'M'}'", "sex")
 
-    def _join_person(self, item: _Item) -> None:
-        """`women over 60` is one thing said, so that `or` takes it whole."""
+    def _person(self, span: Span, sql: str, column: str) -> None:
+        condition = Filter(self.said(*span), sql, (column,), says=f"{column} of the subject")
         for other in self.items:
-            if other.sort == "person" and (
-                self._beside(item.stop, other.start) or self._beside(other.stop, item.start)
-            ):
-                other.filters.append(item.filters[0])
-                other.start, other.stop = min(item.start, other.start), max(item.stop, other.stop)
-                other.own = ((other.start, other.stop),)
+            if other.sort == "person" and (self._beside(span[1], other.start) or self._beside(other.stop, span[0])):
+                other.start, other.stop = min(span[0], other.start), max(span[1], other.stop)
+                other.own = (other.start, other.stop)
+                other.filters.append(condition)
                 return
-        self.items.append(item)
+        self.items.append(_Item(*span, [condition], None, span, "person"))
+        self.held += [m for m in self.matches if span[0] <= m.start and m.stop <= span[1]]
+
+    def _beside(self, start: int, stop: int) -> bool:
+        return start <= stop and phrases.AGED.fullmatch(self.text[start:stop]) is not None
 
     # ---- concepts, negations, alternatives
 
     def concepts(self) -> None:
+        """Phrases of the lexicon that no number took; `sleep` in `sleep study` is none."""
         for m in self.matches:
             concept = m.concept or (self.lexicon.concepts.get(m.quantity.fact or "") if m.quantity else None)
-            if concept is None or m in self.held:
-                continue
-            if concept.id == "sleep" and self._attributive(m):
-                continue  # `sleep study`, `sleep quality`
-            self.items.append(_Item(m.start, m.stop, [], concept, (), concept.kind))
+            beside = [o for o in self.matches if o.start >= m.stop and not self.text[m.stop : o.start].strip(" -")]
+            part = concept and concept.id == "sleep" and not beside and phrases.NOUN_AFTER.match(self.text, m.stop)
+            if concept and m not in self.held and not part:
+                self.items.append(_Item(*m.span, [], concept, None, concept.kind))
         self.items.sort(key=lambda item: (item.start, item.stop))
 
-    def _attributive(self, m: Match) -> bool:
-        after = next((o for o in self.matches if o.start >= m.stop), None)
-        adjacent = after is not None and after.concept and not self.text[m.stop : after.start].strip(" -")
-        return not adjacent and _ATTRIBUTIVE.match(self.text, m.stop) is not None
-
     def negations(self) -> None:
-        """Turn what is denied into filters; a denial goes on over `or` and, among things of one sort, `and` and commas."""
+        """Turn what is denied into filters; a denial goes on over `or`, and over `and` among one sort."""
         kept: list[_Item] = []
         last: _Item | None = None  # the one denied just before
         for item in self.items:
-            before = self.text[kept[-1].stop if kept and last is None else 0 : item.start]
-            cue, free = _NEGATED.search(before), _FREE.match(self.text, item.stop)
-            chain = _CHAIN.fullmatch(self.text[last.stop : item.start]) if last else None
+            first = last.stop if last else kept[-1].stop if kept else 0
+            before = self.text[first : item.start]
+            cue, free = phrases.DENIED.search(before), phrases.FREE_OF.match(self.text, item.stop)
+            chain = phrases.GOES_ON.fullmatch(before) if last else None
             goes_on = chain and last and (chain["how"] in ("or", "nor", "/") or item.sort == last.sort)
-            if (cue and cue["twice"]) or (not cue and not free and not goes_on and _FAR_NEGATED.search(before)):
-                start = item.start - len(before) + (cue or _FAR_NEGATED.search(before)).start()  # type: ignore[union-attr]
-                self.notes.append(f"{self.said(start, item.stop)!r} was not read: it is not clear what is denied")
-                last = None
+            unclear = (
+                cue if cue and cue["twice"] else None if cue or free or goes_on else phrases.DENIED_FAR.search(before)
+            )
+            if unclear:
+                words = self.said(first + unclear.start(), item.stop)
+                self.notes.append(f"{words!r} was not read: it is not clear what is denied")
+                last = replace(item, sort="")
             elif cue or free or goes_on:
-                start = item.start - len(before) + cue.start() if cue else item.start
-                stop = free.end() if free else item.stop
-                words = ("" if cue or free else "without ") + self.said(start, stop)
-                self.filters.append(self._denied(item, words))
-                self.gaps.append((start, stop))
-                last = replace(item, stop=stop)
+                span = (first + cue.start() if cue else item.start, item.stop + (len(free[0]) if free else 0))
+                words = ("" if cue or free else "without ") + self.said(*span)
+                self.filters.append((span[0], _denied(item, words)))
+                self.gaps.append(span)
+                last = replace(item, stop=span[1])
             else:
                 kept.append(item)
                 last = None
         self.items = kept
 
-    def _denied(self, item: _Item, words: str) -> Filter:
-        if item.filters:
-            if len(item.filters) == 1 and item.comparison and " AND " not in item.filters[0].sql:
-                first = item.filters[0]
-                return replace(first, words=words, sql=f"NOT ({first.sql})", rank_by=None)
-            sql = " AND ".join(f.sql for f in item.filters)
-            return replace(_merged(words, f"NOT ({sql})", item.filters), says="")
-        assert item.concept is not None
-        sql = item.concept.scored or _holds(item.concept)
-        rank_by = None if item.concept.scored else (str(item.concept.evidence), -item.concept.sign)
-        return Filter(words, f"NOT ({sql})", _columns(item.concept), rank_by, _sensors(item.concept))
-
     def alternatives(self) -> None:
         """Group what `or` joins, stages with stages and positions with positions; all else must hold together."""
         groups: list[list[_Item]] = []
-        joined_next = False
-        for i in range(len(self.items) - 1, -1, -1):
-            item, joined = self.items[i], False
-            if i + 1 < len(self.items):
-                gap, after = self.text[item.stop : self.items[i + 1].start], self.items[i + 1]
-                joined = bool(_OR.fullmatch(gap)) or (
-                    joined_next and after.sort == item.sort and bool(_COMMA.fullmatch(gap))
-                )
+        joined = False  # whether the item that follows is joined to the one after it
+        for item in reversed(self.items):
+            following = groups[0][0] if groups else None
+            gap = self.text[item.stop : following.start] if following else ""
+            listed = joined and following and following.sort == item.sort and phrases.COMMA.fullmatch(gap)
+            joined = bool(following and (phrases.OR.fullmatch(gap) or listed))
             if joined:
                 groups[0].insert(0, item)
             else:
                 groups.insert(0, [item])
-            joined_next = joined
         for kind in _EXCLUSIVE:
             groups = _one_of(groups, kind)
         for group in groups:
             self._emit(group)
 
     def _emit(self, group: list[_Item]) -> None:
-        start, stop = group[0].start, group[-1].stop
         words = " or ".join(dict.fromkeys(self.said(item.start, item.stop) for item in group))
         if len(group) > 1 and any(item.filters for item in group):
-            either = [
-                " AND ".join([f.sql for f in i.filters] or [_holds(i.concept)]) for i in group if i.filters or i.concept
-            ]
+            either = [" AND ".join(f.sql for f in i.filters) or _holds(i.concept) for i in group]
             conditions = [f for item in group for f in item.filters]
-            self.filters.append(_merged(words, "(" + ") OR (".join(either) + ")", conditions))
-            self.gaps.append((start, stop))
+            span = (group[0].start, group[-1].stop)
+            self.filters.append((span[0], _merged(words, " OR ".join(f"({e})" for e in either), conditions)))
+            self.gaps.append(span)
             return
         for item in group:
-            self.filters += item.filters
-            self.gaps += item.own
+            self.filters += [(item.start, f) for f in item.filters]
+            self.gaps += [item.own] if item.own else []
         if concepts := tuple({i.concept.id: i.concept for i in group if i.concept}.values()):
-            self.facts.append(Fact(words if len(group) > 1 else self._name(group[0]), concepts))
-
-    def _name(self, item: _Item) -> str:
-        found = [m for m in self.matches if m.concept is item.concept and item.start <= m.start and m.stop <= item.stop]
-        return self.said(found[0].start, found[0].stop) if found else self.said(item.start, item.stop)
+            named = [m for m in self.matches if m.concept in concepts and group[0].start <= m.start < group[-1].stop]
+            self.kept += [m.span for m in named]
+            self.facts.append(Fact(self.said(*named[0].span) if named and len(group) == 1 else words, concepts))
 
     # ---- what is left
 
-    def leftover(self, *, facts: bool) -> str:
-        """The words without what became filters (and without facts), misspelt terms as they were understood."""
+    def leftover(self, read: Sequence[Span], but: Sequence[Span] = ()) -> str:
+        """The words without the spans that were read; misspelt terms stand as they were understood."""
         left = list(self.original)
         for m in self.matches:
             if m.typo:
-                left[m.start : m.stop] = [str(m.typo), *[""] * (m.stop - m.start - 1)]
-        for start, stop in (*self.gaps, *(() if facts else [(m.start, m.stop) for m in self.matches])):
-            left[start:stop] = [_GAP] * (stop - start)
-        text = re.sub(rf"(?:(?:\b(?:{_JOINS})\b|[,;(])\s*)*{_GAP}+[),;]?", f" {_GAP} ", "".join(left), flags=re.I)
-        text = re.sub(r"\s+", " ", text.replace(_GAP, " ")).strip(" ,;.?!()")
-        text = re.sub(rf"^(?:(?:{_JOINS})\b[\s,]*)+|(?:[\s,]*\b(?:{_JOINS}))+$", "", text, flags=re.I)
-        return text if re.search(r"[^\W\d_]", _FILLER.sub("", text.lower())) else ""
+                left[m.start : m.stop] = [m.typo, *[""] * (m.stop - m.start - 1)]
+        for start, stop in read:
+            for n in range(start, stop):
+                left[n] = left[n] if any(a <= n < b for a, b in but) else _GAP
+        joins = rf"(?:(?:\b(?:{phrases.JOINS})\b|[,;(])\s*)*"
+        text = re.sub(rf"{joins}{_GAP}+[),;]?", " ", "".join(left), flags=re.I)
+        text = re.sub(r"\s+", " ", text).strip(" ,;.?!()")
+        text = re.sub(rf"^(?:\b(?:{phrases.JOINS})\b[\s,]*)+|(?:[\s,]*\b(?:{phrases.JOINS}))+$", "", text, flags=re.I)
+        return text if re.search(r"[^\W\d_]", phrases.FILLER.sub("", text.lower())) else ""
 
     def unread(self) -> Iterator[str]:
-        """Numbers and orders in time that nothing took up."""
+        """What was said and not read: notes so far, numbers and orders in time that nothing took up."""
         yield from self.notes
-        read = [*self.gaps, *((m.start, m.stop) for m in self.matches), *((i.start, i.stop) for i in self.items)]
+        read = [*self.gaps, *(m.span for m in self.matches), *((i.start, i.stop) for i in self.items)]
         free = "".join(" " if any(a <= n < b for a, b in read) else c for n, c in enumerate(self.text))
         for number in re.finditer(r"(?<![\w.,])\d+(?:[.,:]\d+)*(?:\s*%|(?!\w))", free):
             if not any(number[0].strip(" %") in note for note in self.notes):
-                hint = "say below, above, at least or between"
-                yield f"the number {number[0]!r} was not read; {hint}"
-        if order := _ORDER.search(free):
+                yield f"the number {number[0]!r} was not read: say below, above, at least or between"
+        if order := phrases.ORDER.search(free):
             yield f"{order[0]!r} was not read: all of a question is asked of one and the same epoch"
 
 
-def _event_name(concept: Concept) -> str | None:
+def event_name(concept: Concept) -> str | None:
     """The name in an event's columns: `hypopnea_any` of `n_hypopnea_any > 0`."""
     found = re.fullmatch(r"n_(\w+) > 0", concept.scored or "")
     return found[1] if found else None
@@ -461,51 +402,46 @@ def _factor(quantity: Quantity, c: Comparison) -> float | None:
     return 1.0 if c.unit == _FAMILY.get(quantity.unit, quantity.unit) else None
 
 
+def measured(concept: Concept) -> str:
+    """SQL for a concept being there by what a sensor measured; null where nothing did, or nothing can."""
+    if concept.evidence is None or concept.present_from is None:
+        return "NULL::BOOLEAN"
+    sql = f"{concept.evidence} {'>=' if concept.sign > 0 else '<='} {figure(concept.present_from)}"
+    return f"{sql} AND NOT coalesce({concept.unless}, FALSE)" if concept.unless else sql
+
+
 def _holds(concept: Concept | None) -> str:
     """SQL for a concept being there: as scored, and where nobody scored it by its evidence."""
-    if concept is None:
-        return "TRUE"
-    measured = f"{concept.evidence} {'>=' if concept.sign > 0 else '<='} {concept.present_from}"
+    assert concept is not None
     if concept.scored and concept.evidence:
-        return f"coalesce({concept.scored}, {measured})"
-    return concept.scored or measured
+        return f"coalesce({concept.scored}, {measured(concept)})"
+    return concept.scored or measured(concept)
 
 
-def _columns(concept: Concept) -> tuple[str, ...]:
-    """The columns that say whether it is there."""
+def _denied(item: _Item, words: str) -> Filter:
+    if item.filters:
+        return _merged(words, f"NOT ({' AND '.join(f.sql for f in item.filters)})", item.filters)
+    concept = item.concept
+    assert concept is not None
     named = re.findall(r"\b(?:stage|position|n_\w+)\b", re.sub(r"'[^']*'", "", concept.scored or ""))
-    return tuple(dict.fromkeys(named)) or ((concept.evidence,) if concept.evidence else ())
-
-
-def _sensors(concept: Concept) -> tuple[tuple[str, ...], ...]:
-    """Sensor sets that answer where no scorer is needed."""
-    return () if concept.coverage else concept.channels
+    columns = tuple(dict.fromkeys(named)) or (str(concept.evidence),)
+    rank_by = None if concept.scored else (str(concept.evidence), -concept.sign)
+    channels = () if concept.coverage else concept.channels
+    return Filter(words, f"NOT ({concept.scored or _holds(concept)})", columns, rank_by, channels)
 
 
 def _merged(words: str, sql: str, filters: Sequence[Filter]) -> Filter:
     columns = tuple(dict.fromkeys(c for f in filters for c in f.columns))
-    return Filter(words, sql, columns, None, filters[0].channels, "; ".join(f.says for f in filters if f.says))
+    return Filter(
+        words, sql, columns, None, filters[0].channels, "; ".join(dict.fromkeys(f.says for f in filters if f.says))
+    )
 
 
 def _one_of(groups: list[list[_Item]], kind: str) -> list[list[_Item]]:
     """All groups of one exclusive kind as one; what covers another (`sleep` in `N2 sleep`) says nothing more."""
     alike = [g for g in groups if all(i.sort == kind for i in g)]
     ids = {i.concept.id for g in alike for i in g if i.concept}
-    wider = [g for g in alike if len(g) == 1 and g[0].concept and ids & set(g[0].concept.covers)]
-    told = [g for g in alike if g not in wider]
-    if not told:
-        return groups
-    one = [i for g in told for i in g]
-    return [one if g is told[0] else g for g in groups if g is told[0] or (g not in told and g not in wider)]
-
-
-def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
-    """The question in `text`: its filters, facts and remaining words (module docstring: the grammar)."""
-    reader = _Reader(text, lexicon or load_lexicon())
-    reader.numbers()
-    reader.people()
-    reader.concepts()
-    reader.negations()
-    reader.alternatives()
-    return Question(text, tuple(reader.filters), tuple(reader.facts), reader.leftover(facts=True),
-                    reader.leftover(facts=False), tuple(reader.unread()))  # fmt: skip
+    told = [g for g in alike if len(g) > 1 or not (g[0].concept and ids & set(g[0].concept.covers))]
+    one = [item for g in told for item in g]
+    first = told[0] if told else None
+    return [one if g is first else g for g in groups if g not in alike or g is first]

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from encoders.recordings.annotations.align import RecordingClock
 from encoders.recordings.edf import EdfFile
 from encoders.recordings.write import EdfSignal, write_edf
 
@@ -76,6 +77,11 @@ def ucddb018_stages(shared: Path) -> list[str]:
     """The scorer's stage of each epoch of that night."""
     codes = (shared / "ucddb_eeg/ucddb018_stage.txt").read_text().split()
     return [UCDDB_CODES.get(int(code), "unscored") for code in codes]
+
+
+def clock_of(duration_s: float, start_clock_s: float | None, start: datetime | None) -> RecordingClock:
+    """The clock of a recording of which only start and length are known."""
+    return RecordingClock(duration_s, start_clock_s, start, ((0.0, duration_s),))
 
 
 def psg(path: Path, seconds: float, *, rates: Mapping[str, float], start: datetime | None = None, seed: int = 7) -> Path:

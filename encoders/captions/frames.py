@@ -42,7 +42,7 @@ def unit_known(epochs: Grid, channel: str) -> bool:
 
 
 def framed(
-    runs: Sequence[Run], start_s: Array, wanted: Array, *, min_rate_hz: float = 0.0, rows: int = 64
+    runs: Sequence[Run], start_s: Array, wanted: Array, *, min_rate_hz: float = 0.0, rows: int = 16
 ) -> Iterator[tuple[Array, Array, float]]:
     """Blocks `(epoch indices, samples (rows, 30 s x rate), rate_hz)` of the wanted epochs that one run covers whole.
 
@@ -72,10 +72,16 @@ def window_power(samples: Array, rate_hz: float, window_s: float, up_to_hz: floa
     windows = np.lib.stride_tricks.sliding_window_view(samples, length, axis=1)[:, :: length // 2]
     hann = np.hanning(length + 1)[:-1].astype(np.float32)
     hz = fft.rfftfreq(length, 1 / rate_hz)
-    keep = hz <= up_to_hz
-    spectrum = fft.rfft((windows - windows.mean(axis=2, keepdims=True)) * hann, axis=2)[:, :, keep]
+    kept = hz[hz <= up_to_hz]
     scale = 2.0 / (length * float((hann.astype(np.float64) ** 2).sum()))
-    return (spectrum.real**2 + spectrum.imag**2) * np.float32(scale), hz[keep]
+    # In place throughout: four channels of a night pass here, and fresh memory costs as much as the transform.
+    centred = windows - windows.mean(axis=2, keepdims=True)
+    centred *= hann
+    spectrum = fft.rfft(centred, axis=2, overwrite_x=True)[:, :, : len(kept)]
+    power: Array = spectrum.real**2
+    power += spectrum.imag**2
+    power *= np.float32(scale)
+    return power, kept
 
 
 def band(power: Array, hz: Array, low_hz: float, high_hz: float) -> Array:
@@ -84,9 +90,15 @@ def band(power: Array, hz: Array, low_hz: float, high_hz: float) -> Array:
     return total
 
 
+def finite(run: Run) -> Array:
+    """A run's samples with 0 for NaN; the samples themselves where all are finite, so not to be written to."""
+    samples = samples_of(run)
+    return samples if np.isfinite(np.dot(samples, samples)) else np.nan_to_num(samples)
+
+
 def slowed(run: Run, to_hz: float) -> Run:
     """A waveform averaged in blocks down to about `to_hz`, for what is far slower than its own rate; NaN becomes 0."""
-    samples = np.nan_to_num(samples_of(run))
+    samples = finite(run)
     factor = max(1, int(run.rate_hz // to_hz))
     whole = len(samples) // factor * factor
     mean = samples[:whole].reshape(-1, factor).mean(axis=1) if factor > 1 else samples

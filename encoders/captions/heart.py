@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from encoders.captions.frames import Array, Grid, Night, epoch_of, overlapped, samples_of, stretches, thinned, usable
+from encoders.captions.frames import (
+    Array,
+    Grid,
+    Night,
+    epoch_of,
+    finite,
+    overlapped,
+    samples_of,
+    stretches,
+    thinned,
+    usable,
+)
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import EPOCH_S
 
@@ -27,7 +38,7 @@ def beat_intervals(runs: Sequence[Run]) -> tuple[Array, Array]:
 
     middle, length = [np.empty(0)], [np.empty(0)]
     for run in runs:
-        samples = np.nan_to_num(samples_of(run))  # those epochs are not usable
+        samples = finite(run)  # what is not finite lies in epochs that are not usable
         if run.rate_hz < MIN_ECG_HZ or len(samples) < 10 * run.rate_hz or np.ptp(samples) == 0:
             continue
         beats_s = run.start_s + detect_heartbeats(samples, run.rate_hz) / run.rate_hz

@@ -37,6 +37,7 @@ class Concept:
     present_from: float | None = None
     channels: tuple[tuple[str, ...], ...] = ()
     covers: tuple[str, ...] = ()
+    unless: str | None = None
 
     @property
     def phrases(self) -> tuple[str, ...]:

@@ -99,7 +99,8 @@ def _files(source: Path) -> Iterator[Path]:
 def _sort_in(path: Path, found: _Found, *, given: bool) -> None:
     """Put one file where it belongs: recording, annotations, other, or a failure with its reason."""
     if path.suffix.casefold() not in SUFFIXES and not (given and _looks_edf(path)):
-        found.others.append(path)
+        if path.is_file() or given:  # a pipe would be waited for, a link to nothing is no annotation
+            found.others.append(path)
         return
     try:
         header = read_header(path)

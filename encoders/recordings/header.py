@@ -98,7 +98,8 @@ def read_header(path: Path) -> EdfHeader:
     path = Path(path)
     try:
         if not path.is_file():
-            raise UnreadableRecording(f"{path.name}: no such file; give an EDF or BDF file.")
+            what = "a pipe, device or folder" if path.exists() else "no such file"
+            raise UnreadableRecording(f"{path.name}: {what}; give an EDF or BDF file.")
         size = path.stat().st_size
         with path.open("rb") as file:
             main = dict(_fields(file.read(BLOCK), MAIN, 1))

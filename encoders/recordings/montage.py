@@ -17,6 +17,7 @@ from encoders.recordings.montage_sources import Reading, Source
 from encoders.recordings.units import fold_unit
 from encoders.vocabulary import CHANNELS
 
+UNKNOWN_LABEL = "label not in channels.toml"
 _NOT_VIEWED = frozenset({"electrode", "status"})
 
 
@@ -135,7 +136,7 @@ def resolve_montage(
             if meaning.canonical == "oximeter_status":
                 oximeter_status = oximeter_status or signal.label
         elif meaning is None:
-            reading.left[index] = "label not in channels.toml"
+            reading.left[index] = UNKNOWN_LABEL
         else:
             reading.unclear[index] = meaning
     reading.keep_first()

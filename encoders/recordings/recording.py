@@ -18,7 +18,7 @@ from encoders.errors import AmbiguousChannel, BadInput, UnknownChannel
 from encoders.recordings.annotations.align import RecordingClock
 from encoders.recordings.channel_table import load_table
 from encoders.recordings.edf import EdfFile
-from encoders.recordings.montage import Choice, Montage, resolve_montage
+from encoders.recordings.montage import UNKNOWN_LABEL, Choice, Montage, resolve_montage
 from encoders.recordings.privacy import private_id
 from encoders.recordings.site_channels import SiteChannels, find_site_channels, load_site_channels
 from encoders.recordings.tal import Annotation
@@ -134,10 +134,13 @@ class Recording:
 
     def _positions(self, raw: np.ndarray) -> np.ndarray:
         """Raw codes as `vocabulary.POSITIONS`; NaN for a value that no documented code comes within 0.25 of."""
-        codes = np.full(len(raw), np.nan, np.float32)
+        # Hours pass between two turns: each stretch of one value is looked up once.
+        first = np.flatnonzero(np.diff(raw, prepend=np.nan) != 0)
+        value = raw[first]
+        codes = np.full(len(first), np.nan, np.float32)
         for code, word in (self.montage.position_codes or {}).items():
-            codes[np.abs(raw - code) < 0.25] = _POSITION_CODES[word]
-        return codes
+            codes[np.abs(value - code) < 0.25] = _POSITION_CODES[word]
+        return np.repeat(codes, np.diff(first, append=len(raw)))
 
 
 def open_recording(
@@ -184,10 +187,10 @@ def open_recording(
     if not montage.slots:
         if montage.problems:
             raise AmbiguousChannel(f"{name}: {montage.problems[0]}")
-        labels = "; ".join(f"{row.label} ({row.why})" for row in montage.rows[:12]) or "none"
+        labels = [row.label + (f" ({row.why})" if row.why != UNKNOWN_LABEL else "") for row in montage.rows]
         raise UnknownChannel(
-            f"{name}: no usable channel. Labels: {labels}{'; ...' if len(montage.rows) > 12 else ''}. Say what they are in "
-            f'a channels.toml beside the recording: [labels] "<label>" = "<channel>", for example eeg_c4_m1.'
+            f"{name}: no usable channel. Labels: {', '.join(labels) or 'none'}. Say what they are in a channels.toml "
+            f'beside the recording: [labels] "<label>" = "<channel>", for example eeg_c4_m1.'
         )
     hashed = False
     if recording_id is None:

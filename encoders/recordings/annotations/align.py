@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from encoders.recordings.timeline import DAY_S, Alignment, Event, Scoring, Stage
 from encoders.vocabulary import EPOCH_S, EVENTS, KINDS, STAGES
 
 GRIDS_S: Final = (30.0, 20.0, 10.0, 5.0, 4.0, 2.0, 1.0)  # epoch lengths in use; 30 s is the AASM's
+_CODE: Final = re.compile(r"(?:stage ')?(?:[A-Z]?[^A-Z\s]{0,2}\d\S*|[a-z_]+)'?")  # no name of a person looks like it
 _NEAR_S: Final = 1e-6
 _SLACK_S: Final = 3600.0  # a file that begins or ends within this time of the recording belongs to its night
 
@@ -146,9 +148,10 @@ def _epochs(
 
 
 def _unknown_words(unknown: Counter[str], free_text: bool) -> tuple[str, ...]:
-    """`name x count`, commonest first; free text that occurs once may name a person, so it is only counted."""
-    seldom = sum(1 for count in unknown.values() if count == 1) if free_text else 0
-    named = [f"{text[:60]} x {count}" for text, count in unknown.most_common() if count > 1 or not free_text]
+    """`name x count`, commonest first; free text that occurs once may name a person: it is counted, codes are named."""
+    said = {text for text, count in unknown.items() if count > 1 or not free_text or _CODE.fullmatch(text)}
+    named = [f"{text[:60]} x {count}" for text, count in unknown.most_common() if text in said]
+    seldom = len(unknown) - len(said)
     return (*named, *([f"other single notes x {seldom}"] if seldom else []))
 
 

@@ -53,7 +53,7 @@ def _index(files: tuple[Path, ...]) -> dict[str, list[Path]]:
 @lru_cache(maxsize=64)
 def _listing(folder: Path, state: int) -> tuple[Path, ...]:
     """The files of a folder as of its last change: a folder of thousands of nights is listed once."""
-    return tuple(sorted(path for path in folder.iterdir() if path.suffix.casefold() in _SUFFIXES))
+    return tuple(sorted(path for path in folder.iterdir() if path.suffix.casefold() in _SUFFIXES and path.is_file()))
 
 
 def _files_in(folder: Path) -> tuple[Path, ...]:

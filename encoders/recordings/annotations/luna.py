@@ -13,7 +13,7 @@ from typing import Final
 
 from encoders.errors import UnreadableAnnotations
 from encoders.recordings.annotations import table
-from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text, time_of_day
+from encoders.recordings.annotations.sheet import Mark, Sheet, number, quoted, read_text, time_of_day
 from encoders.recordings.timeline import DAY_S
 from encoders.vocabulary import EPOCH_S
 
@@ -53,7 +53,7 @@ def _is_listed(name: str, pair: str) -> bool:
 
 def read_annot(path: Path) -> list[Sheet]:
     """A Luna `.annot` file; lines that cannot be read are counted, the file is refused when none can."""
-    sheet = Sheet("luna annot", path, [])
+    sheet = Sheet("luna annot", path, [], free_text=True)
     rows: list[tuple[int, str, str | None, tuple[float, float | None, bool], str, bool]] = []
     bad: list[str] = []
     text = read_text(path, sheet.repairs)
@@ -75,7 +75,7 @@ def read_annot(path: Path) -> list[Sheet]:
         if table.is_ignored(name) and began is None:
             continue  # Luna's own bookkeeping rows, such as start_hms
         if began is None:
-            bad.append(f"line {i}: start {start[:30]!r} is no time")
+            bad.append(f"line {i}: start {quoted(start)} is no time")
             continue
         label, is_stage = _text(name, instance)
         rows.append((i, label, None if channel == "." else channel, began, stop, is_stage))
@@ -97,7 +97,7 @@ def read_annot(path: Path) -> list[Sheet]:
             duration %= DAY_S
             duration = duration if duration <= DAY_S / 2 else None  # the stop is before the start, not the next evening
         if duration is None or duration < 0:
-            bad.append(f"line {i}: stop {stop[:30]!r} is no time after the start")
+            bad.append(f"line {i}: stop {quoted(stop)} is no time after the start")
         else:
             sheet.marks.append(Mark(start_s, duration, label, sensor, is_stage=is_stage, is_clock=is_clock))
     if not sheet.marks:

@@ -1,6 +1,7 @@
 """Annotation files of one recording -> what each scorer says about it, the default scorer first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -125,20 +126,29 @@ def read_annotations(
     cohort: str | None = None,
     scorer: str | None = None,
     scope: Sequence[str] | None = None,
+    refused: list[tuple[Path | None, str]] | None = None,
 ) -> list[Scoring]:
     """What each scorer says about one recording, on its timeline; the default scorer first, [] when nothing was scored.
 
     The default: people before `auto:<tool>` before `device`, then who scored stages, then the order of the files.
     format: one of `table.FORMATS` for all `paths`; None detects each. cohort: decides what `Unsure` means. scorer: the
     one to put first. scope: kinds that the default scorer looked for, beyond those with events; without it a kind
-    without an event is not covered. Raises UnreadableAnnotations for a file that cannot be used.
+    without an event is not covered. Raises UnreadableAnnotations for a file that cannot be used; given a list
+    `refused`, leaves it out instead and adds (file, None for annotations inside the recording; one line why) to it.
     """
     declared = check_scope(scope, "scope") if scope is not None else {}
-    sheets = [sheet for path in paths for sheet in _read(Path(path), format)]
+    sheets: list[Sheet] = []
+    for path in map(Path, paths):
+        with _left_out(path, refused):
+            sheets += _read(path, format)
     inside = embedded_sheet(recording)
     if inside is not None:
         sheets.append(inside)
-    scorings = _one_per_scorer([lay(sheet, recording, cohort=cohort) for sheet in _drop_twins(sheets)])
+    laid: list[Scoring] = []
+    for sheet in _drop_twins(sheets):
+        with _left_out(sheet.path, refused):
+            laid.append(lay(sheet, recording, cohort=cohort))
+    scorings = _one_per_scorer(laid)
     scorings.sort(key=lambda one: (not one.coverage, _rank(one.scorer), "stages" not in one.coverage))
     if scorer is not None and scorings:
         names = [one.scorer for one in scorings]
@@ -148,6 +158,17 @@ def read_annotations(
     if declared and scorings:
         scorings[0] = replace(scorings[0], coverage={**scorings[0].coverage, **declared})
     return scorings
+
+
+@contextmanager
+def _left_out(path: Path | None, refused: list[tuple[Path | None, str]] | None) -> Iterator[None]:
+    """Turn an unusable file into an entry of `refused`, where the caller wants that."""
+    try:
+        yield
+    except UnreadableAnnotations as error:
+        if refused is None:
+            raise
+        refused.append((path, str(error)))
 
 
 def _names(paths: Sequence[Path]) -> str:

@@ -112,6 +112,12 @@ def number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def quoted(text: str) -> str:
+    """A cell that should be a number or a time, for a message: words are not repeated, they may be a person's name."""
+    is_word = re.search(r"[^\W\d_]{2}", text) and text.strip().casefold() not in ("nan", "inf", "-inf", "n/a", "na")
+    return "a text" if is_word else repr(text.strip()[:30])
+
+
 _CLOCK: Final = re.compile(r"(\d{1,2})[:.](\d{2})[:.](\d{2}(?:\.\d+)?)\s*([AaPp][Mm])?")
 
 

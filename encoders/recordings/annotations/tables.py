@@ -38,7 +38,7 @@ from typing import Final
 from encoders.errors import UnreadableAnnotations
 from encoders.recordings.annotations import table
 from encoders.recordings.annotations.codes import declared_codes, split_comments
-from encoders.recordings.annotations.sheet import Mark, Sheet, number, read_text, split_row
+from encoders.recordings.annotations.sheet import Mark, Sheet, number, quoted, read_text, split_row
 from encoders.vocabulary import EPOCH_S, KINDS
 
 _WORDS: Final = (
@@ -93,7 +93,7 @@ def _seconds(row: dict[str, str], column: str) -> float:
     """A number of 0 or more; ValueError with the words for the report otherwise."""
     value = number(row[column])
     if value is None or value < 0:
-        raise ValueError(f"{column} {row[column][:30]!r} is not a number of 0 or more")
+        raise ValueError(f"{column} {quoted(row[column])} is not a number of 0 or more")
     return value
 
 
@@ -136,7 +136,7 @@ def read_csv(path: Path) -> list[Sheet]:
             if by_epoch:
                 count = _seconds(row, "epoch")
                 if count != int(count) or count < first:
-                    raise ValueError(f"epoch {row['epoch'][:30]!r} is not a whole number from {first}")
+                    raise ValueError(f"epoch {quoted(row['epoch'])} is not a whole number from {first}")
                 mark = Mark((count - first) * epoch_s, epoch_s, row["stage"], is_stage=True)
             else:
                 onset, duration = _seconds(row, "onset_s"), _duration(row, "duration_s")
@@ -147,7 +147,7 @@ def read_csv(path: Path) -> list[Sheet]:
             bad.append(f"line {i}: {error}")
             continue
         name = row.get("scorer") or scorer
-        sheets.setdefault(name, Sheet("csv", path, [], scorer=name)).marks.append(mark)
+        sheets.setdefault(name, Sheet("csv", path, [], scorer=name, free_text=True)).marks.append(mark)
     if not sheets and (bad or not scope):
         raise UnreadableAnnotations(f"{path.name}: no usable row; {bad[0] if bad else 'it has a header only'}.")
     if not sheets:
@@ -218,13 +218,13 @@ def read_bids(path: Path) -> list[Sheet]:
         )
         for name in columns
     }  # fmt: skip
-    texts = Sheet("bids", path, [], repairs=base.repairs, own_codes=levels.get(words or "", {}))
+    texts = Sheet("bids", path, [], free_text=True, repairs=base.repairs, own_codes=levels.get(words or "", {}))
     bad: list[str] = []
     for i, row in rows:
         try:
             onset = number(row["onset"])  # BIDS allows events before the first sample
             if onset is None:
-                raise ValueError(f"onset {row['onset'][:30]!r} is not a number")
+                raise ValueError(f"onset {quoted(row['onset'])} is not a number")
             duration = _duration(row, "duration")
         except ValueError as error:
             bad.append(f"line {i}: {error}")

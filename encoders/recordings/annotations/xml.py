@@ -10,7 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from encoders.errors import UnreadableAnnotations
-from encoders.recordings.annotations.sheet import Mark, Sheet, decode, number, read_bytes, time_of_day
+from encoders.recordings.annotations.sheet import Mark, Sheet, decode, number, quoted, read_bytes, time_of_day
 from encoders.recordings.timeline import Repair, clock
 from encoders.vocabulary import EPOCH_S
 
@@ -76,7 +76,7 @@ def _skip(sheet: Sheet, bad: list[str]) -> None:
 def _span(fields: dict[str, str], i: int, bad: list[str]) -> tuple[float, float] | None:
     start, duration = number(fields.get("Start")), number(fields.get("Duration") or "0")
     if start is None or duration is None or duration < 0:
-        shown = ", ".join(f"{key} {fields.get(key, 'missing')[:20]!r}" for key in ("Start", "Duration"))
+        shown = ", ".join(f"{key} {quoted(fields[key]) if key in fields else 'missing'}" for key in ("Start", "Duration"))
         bad.append(f"ScoredEvent {i} has {shown}, wanted seconds")
         return None
     return start, duration

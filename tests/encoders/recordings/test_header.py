@@ -216,7 +216,7 @@ def test_only_the_word_simulated_counts(tmp_path: Path, note: str, simulated: bo
         ("record duration", b"nan", None, "record duration is 'nan' s"),
         ("record duration", b"1e-9", None, "record duration is '1e-9' s"),
         ("record duration", b"9e9", None, "record duration is '9e9' s"),
-        ("samples per record", b"many", 1, "samples per record of signal 2 is 'many"),
+        ("samples per record", b"many", 1, "samples per record of signal 2 is text, where"),
         ("samples per record", b"-20", 1, "samples per record of signal 2 is '-20"),
         ("samples per record", b"999999", 0, "cut off"),
     ],

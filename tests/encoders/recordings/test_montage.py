@@ -198,7 +198,7 @@ def test_an_ambiguous_label_leaves_its_slot_empty_and_names_the_choices() -> Non
     found = montage("C4-M1|uV", "Flow", file="night.edf")
     assert "AF" not in found.choices and "EEG_C4" in found.choices
     (problem,) = found.problems
-    assert problem.startswith("night.edf: label 'Flow' is unclear") and "\n" not in problem
+    assert problem.startswith("label 'Flow' is unclear") and "\n" not in problem
     for text in ("nasal_pressure (mesa)", "airflow_therm (wsc, ucddb)", '[labels] "Flow" =', "cohort = 'cap' or"):
         assert text in problem
 

@@ -92,9 +92,9 @@ def test_scorers_of_one_table_are_several_people_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be"])
 def test_any_usual_encoding_is_read(tmp_path: Path, encoding: str) -> None:
-    text = "onset_s,duration_s,label\r\n0,30,N2\r\n5,2,Éveillé\r\n"
+    text = "onset_s,duration_s,label\r\n0,30,N2\r\n5,2,Éveillé\r\n7,2,Éveillé\r\n"
     (scoring,) = read(tmp_path / "n.csv", text.encode(encoding))
-    assert len(scoring.stages) == 1 and scoring.alignment.unknown == ("Éveillé x 1",)
+    assert len(scoring.stages) == 1 and scoring.alignment.unknown == ("Éveillé x 2",)
     assert bool(scoring.repairs) == (encoding == "latin-1")
 
 
