@@ -48,12 +48,14 @@ _FUNCTIONS = frozenset(
 )
 
 
-def matching_rows(con: duckdb.DuckDBPyConnection, where: str, *, time_limit_s: float = TIME_LIMIT_S) -> Ids:
+def matching_rows(
+    con: duckdb.DuckDBPyConnection, where: str, columns: Sequence[str], *, time_limit_s: float = TIME_LIMIT_S
+) -> Ids:
     """Ascending epoch ids for which the expression is true; where it is null (unknown) an epoch does not match.
 
+    columns: those of the view `epochs`.
     InvalidFilter, in one line, for anything but one expression of known columns, or beyond the time or memory limit.
     """
-    columns = [row[0] for row in con.execute("SELECT column_name FROM (DESCRIBE epochs)").fetchall()]
     _check(con, where, columns)
     try:
         with _time_limit(con, time_limit_s):

@@ -51,6 +51,7 @@ class _State:
     rows: dict[tuple[str, str], Rows]
     live: dict[tuple[str, str], Ids | None] = field(default_factory=dict)  # live positions; None: every row
     engines: dict[tuple[str, str, str], Engine] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)  # of the view; filled when first asked for
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -128,16 +129,15 @@ class Snapshot:
 
     def columns(self) -> dict[str, str]:
         """Columns of the view `epochs` and their DuckDB types: what a filter may name."""
-        return dict(
-            self._state.con.cursor().execute("SELECT column_name, column_type FROM (DESCRIBE epochs)").fetchall()
-        )
+        return dict(_columns(self._state))
 
     def rows(self, where: str | None = None, *, time_limit_s: float = TIME_LIMIT_S) -> Ids:
         """Ascending ids of the epochs that match a user's expression (None: all); InvalidFilter in one line."""
-        con = self._state.con.cursor()
+        state = self._state
+        con = state.con.cursor()
         if where is None or not where.strip():
             return live_ids(con, "signal")
-        return matching_rows(con, where, time_limit_s=time_limit_s)
+        return matching_rows(con, where, list(_columns(state)), time_limit_s=time_limit_s)
 
     # ---- vectors
 
@@ -248,6 +248,15 @@ def _load(layout: Layout) -> _State:
             ) from None
         return _State(manifest, note, con, rows)
     raise AssertionError("unreachable")
+
+
+def _columns(state: _State) -> dict[str, str]:
+    """Name -> type of the view's columns, asked once a snapshot: describing 240 of them takes longer than a filter."""
+    with state.lock:
+        if not state.columns:
+            described = state.con.cursor().execute("SELECT column_name, column_type FROM (DESCRIBE epochs)")
+            state.columns.update(described.fetchall())
+        return state.columns
 
 
 def _rows(state: _State, space: str, collection: str) -> Rows:

@@ -9,6 +9,8 @@ from encoders.errors import BadInput
 from encoders.recordings import SiteChannels, discover, explain, load_site_channels, open_recording
 from encoders.recordings.annotations import read_annotations
 from encoders.simulation import simulate as _simulate
+from encoders.vocabulary import EPOCH_S
+from retrieval.night import too_short
 
 
 def cores() -> int:
@@ -50,13 +52,17 @@ def check(sources: Sequence[Path], *, progress: Callable[[str, int, int], None] 
     refused = [{"path": str(path), "error": reason} for path, reason in failures]
     good = []
     for done, source in enumerate(found, 1):
+        unread: list[tuple[Path | None, str]] = []
         try:
             recording = open_recording(source.paths, recording_id=source.id)
-            scorings = read_annotations(source.annotations, recording.clock(), cohort=recording.cohort)
+            if recording.duration_s < EPOCH_S:
+                raise BadInput(too_short(source.id, recording.duration_s))
+            scorings = read_annotations(source.annotations, recording.clock(), cohort=recording.cohort, refused=unread)
         except (BadInput, OSError) as error:
             refused.append({"path": str(source.paths[0]), "error": str(error)})
         else:
-            notes = [str(r) for r in recording.repairs] + list(recording.montage.problems)
+            refused += [{"path": str(path or source.paths[0]), "error": reason} for path, reason in unread]
+            notes = [*map(str, recording.repairs), *recording.header_notes, *recording.montage.problems]
             for scoring in scorings:
                 notes += [f"{scoring.source}: {cut}" for cut in scoring.alignment.cut]
             good.append({

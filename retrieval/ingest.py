@@ -111,6 +111,7 @@ def ingest(
                 _take(writer, lazy, night, done)
                 private.remember(job.source, night.file_hashes)
                 notes += [f"{night.recording}: {note}" for note in night.notes]
+                failed += [{"path": path, "error": why} for path, why in night.refused]
             shutil.rmtree(job.folder, ignore_errors=True)
             if progress:
                 progress(job.source.id, count, len(found))

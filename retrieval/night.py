@@ -79,6 +79,7 @@ class NightFiles:
     file_hashes: dict[str, str]
     epochs: int = 0
     notes: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()  # annotation files (paths) that were left out, and why
 
 
 def _sha256(path: Path, known: Mapping[str, str]) -> str:
@@ -119,14 +120,14 @@ def read_night(job: Job) -> NightFiles:
         job.source.paths, recording_id=job.source.id, cohort=job.site.cohort, overrides=job.site.overrides,
         position_codes=job.site.position_codes, strict=job.strict_montage, id_key=job.id_key,
     )  # fmt: skip
-    found = read_annotations(job.source.annotations, recording.clock(), cohort=recording.cohort)
+    # A scoring that can't be read costs the scoring, not the night: unscored is null, and the reason is said.
+    refused: list[tuple[Path | None, str]] = []
+    found = read_annotations(job.source.annotations, recording.clock(), cohort=recording.cohort, refused=refused)
     scorings, notes = wanted_first(found, job.scorer)
     staged = next((s for s in scorings if "stages" in s.coverage), None)
     epochs = build_epochs(recording, epoch_grid(recording.duration_s, staged), signals=False)
     if not len(epochs):
-        raise BadInput(
-            f"{job.source.id}: {recording.duration_s:g} s of signal; at least one epoch of {EPOCH_S:g} s is needed."
-        )
+        raise BadInput(too_short(job.source.id, recording.duration_s))
     notes += [job.source.note] if job.source.note else []
     measures = measure_epochs(recording, epochs)
     scored = score_epochs(epochs.start_s, scorings)
@@ -144,7 +145,7 @@ def read_night(job: Job) -> NightFiles:
     numbers = pl.DataFrame({k: _column(v) for k, v in measures.items()})
     texts = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in shown])
     tables = {
-        "recordings": _recording_row(recording, epochs, job, scorings),
+        "recordings": _recording_row(recording, epochs, job, scorings, [_nameless(path, why) for path, why in refused]),
         "subjects": pl.DataFrame(
             {"subject": [job.subject["subject"]], "subject_known": [job.subject["subject_known"]]}
         ),
@@ -161,7 +162,18 @@ def read_night(job: Job) -> NightFiles:
     for name, table in tables.items():
         paths[name] = job.folder / f"{name}.arrow"
         table.write_ipc(paths[name])
-    return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes))
+    left_out = tuple((str(path or job.source.paths[0]), why) for path, why in refused)
+    return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes), left_out)
+
+
+def _nameless(path: Path | None, why: str) -> str:
+    """Why a scoring was left out, as the catalog may keep it: a file's name may be a person's."""
+    return f"scoring left out: {why.replace(path.name, '<file>').replace(path.stem, '<file>') if path else why}"
+
+
+def too_short(name: str, duration_s: float) -> str:
+    """Why a recording without one whole epoch is refused."""
+    return f"{name}: {duration_s:g} s of signal; at least one epoch of {EPOCH_S:g} s is needed."
 
 
 def _night_types() -> dict[str, type[pl.DataType]]:
@@ -183,7 +195,9 @@ def _lights(job: Job, start_clock_s: float | None) -> tuple[Lights | None, list[
     return Lights(off_s, on_s, source), []
 
 
-def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Sequence[Scoring]) -> pl.DataFrame:
+def _recording_row(
+    recording: Recording, epochs: Epochs, job: Job, scorings: Sequence[Scoring], refused: Sequence[str]
+) -> pl.DataFrame:
     montage = recording.montage
     report: dict[str, Any] = {
         "recording": job.source.id,
@@ -202,7 +216,7 @@ def _recording_row(recording: Recording, epochs: Epochs, job: Job, scorings: Seq
         "absent": json.dumps(montage.absent),
         "montage_problems": list(montage.problems),
         "repairs": [f"{r.field}: found {r.found}, used {r.used}" for r in recording.repairs],
-        "notes": [*recording.header_notes, *(f"{channel}: {note}" for channel, note in epochs.notes.items())],
+        "notes": [*recording.header_notes, *(f"{channel}: {note}" for channel, note in epochs.notes.items()), *refused],
     }
     return pl.DataFrame([report], schema_overrides={**_RECORDING_TYPES, **job.subject_types})
 

@@ -38,8 +38,9 @@ _THAN = {
 _SAID = {
     "no >": rf"(?:no|not|never)\s+(?:(?:{_THAN['>']})\s+than|above|over|exceeding)",
     "no <": rf"(?:no|not|never)\s+(?:(?:{_THAN['<']})\s+than|below|under)",
-    "<=": r"at\s+most|up\s+to|(?:a\s+)?max(?:imum)?\s+of|<=|=<|≤|⩽",
-    ">=": r"at\s+least|(?:a\s+)?min(?:imum)?\s+of|>=|=>|≥|⩾",
+    "=": r"exactly|equal(?:s|ling)?(?:\s+to)?",
+    "<=": r"(?:less|lower|smaller)\s+than\s+or\s+equal\s+to|at\s+most|up\s+to|(?:a\s+)?max(?:imum)?\s+of|<=|=<|≤|⩽",
+    ">=": r"(?:greater|more|higher)\s+than\s+or\s+equal\s+to|at\s+least|(?:a\s+)?min(?:imum)?\s+of|>=|=>|≥|⩾",
     "<": rf"below|under|beneath|(?:{_THAN['<']})\s+than|<",
     ">": rf"above|over|beyond|(?:{_THAN['>']})\s+than|exceed(?:s|ing|ed)?|in\s+excess\s+of|>",
     "about": r"about|around|approximately|roughly|circa|~|≈",
@@ -97,7 +98,11 @@ class Comparison:
     @property
     def some(self) -> bool:
         """Whether none at all, zero, does not fulfil it."""
-        return self.low > 0 if self.high is not None else self.symbol in (">", ">=", "no <")
+        return (
+            self.low > 0
+            if self.high is not None
+            else self.symbol in (">", ">=", "no <") or (self.symbol == "=" and self.low > 0)
+        )
 
     def sql(self, column: str, factor: float = 1.0) -> str:
         """The condition on a column whose unit is `1 / factor` of the one said."""

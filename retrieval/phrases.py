@@ -2,7 +2,7 @@
 
 import re
 
-PEOPLE = r"people|persons?|patients?|subjects?|adults?|individuals?|participants?|sleepers?"
+PEOPLE = r"people|persons?|patients?|subjects?|adults?|individuals?|participants?|sleepers?|children|kids|teenagers"
 _WOMEN, _MEN = r"wom[ae]n|females?|ladies", r"m[ae]n|males?|gentlemen"
 PERSON = re.compile(
     rf"\b(?:(?P<any>(?:{_WOMEN})\s*(?:and|or|/|&)\s*(?:{_MEN})|(?:{_MEN})\s*(?:and|or|/|&)\s*(?:{_WOMEN})|{PEOPLE})"
@@ -17,7 +17,7 @@ OTHER_UNIT = re.compile(r"\s*(?:kg|lbs?|pounds|cm|mm\s?hg|bmi|mg|days?|weeks?|mo
 
 # Between an owner and its number: `SpO2 falls to below 85`, `apneas that last over a minute`.
 LINK = re.compile(
-    r"(?:[\s=:,(]|\b(?:is|was|are|were|be|been|of|a|an|the|at|with|that|which|has|have|had|having|do(?:es)?|did|falls?|falling|"
+    r"(?:[\s=:,(]|\b(?:is|was|are|were|be|been|each|of|a|an|the|at|with|that|which|has|have|had|having|do(?:es)?|did|falls?|falling|"
     r"fell|fallen|drops?|dropp(?:ed|ing)|dips?|dipp(?:ed|ing)|goes|going|went|gets?|getting|rises?|rising|rose|stays?|staying|"
     r"remains?|last(?:s|ed|ing)?|for|durations?|lengths?|long|values?|levels?|readings?|to|down|up|even|ever|always|aged?|"
     r"(?P<denied>not|never|\w+n['’]?t))\b)*"
@@ -34,7 +34,7 @@ PER_TIME = re.compile(
 
 _NO = (
     r"(?:without|no|not|non|never|neither|nor|free\s+(?:of|from)|(?:in\s+)?(?:the\s+)?absence\s+of|lack(?:s|ing)?(?:\s+of)?|"
-    r"exclud(?:e|es|ing)|except(?:\s+for)?|other\s+than|devoid\s+of|\w+n['’]t)(?!\s+(?:only|just|necessarily|doubt|matter|sure)\b)"
+    r"exclud(?:e|es|ing)|except(?:\s+for)?|other\s+than|devoid\s+of|(?:any|every)(?:thing|where)\s+but|all\s+but|\w+n['’]t)(?!\s+(?:only|just|necessarily|doubt|matter|sure)\b)"
 )
 _ANY = (
     r"(?:no|any|an?|the|in|during|of|on|some|signs?|evidence|scored|clear(?:ly)?|obvious|visible|apparent|further|other|"
@@ -58,7 +58,7 @@ NOUN_AFTER = re.compile(  # `sleep study`, `sleep quality`: what follows makes i
 )
 
 JOINS = (
-    r"with|and|or|but|in|of|at|for|on|by|when|where|while|who|whose|which|that|has|have|having|had|is|are|was|were|"
+    r"with|and|or|but|in|of|at(?!\s+(?:least|most))|for|on|by|when|where|while|who|whose|which|that|has|have|having|had|is|are|was|were|"
     r"during|from"
 )
 FILLER = re.compile(rf"\b(?:{JOINS}|the|an?|epochs?|any|all|show|me|find|give|list|nights?|time|{PEOPLE})\b")

@@ -149,7 +149,7 @@ class _Reader:
         for c in waiting:
             if self._owned_after(c) or self._age(c) or c.said == "to":
                 continue
-            if c.symbol == ">=" and c.low == 1:  # `at least one` asks no more than the thing itself
+            if c.symbol == ">=" and c.low == 1 and c.unit is None:  # `at least one` asks no more than the thing itself
                 self.gaps.append((c.start, c.stop))
             else:
                 self.notes.append(f"{self.said(c.start, c.stop)!r} was not read: it is not clear what is compared")
@@ -238,7 +238,8 @@ class _Reader:
     def _condition(
         self, c: Comparison, column: str, factor: float, span: Span, says: str, *, ranks: bool = True
     ) -> Filter:
-        rank_by = (column, -1 if c.symbol in ("<", "<=", "no >") else 1) if ranks and c.high is None else None
+        one_sided = c.high is None and c.symbol != "="
+        rank_by = (column, -1 if c.symbol in ("<", "<=", "no >") else 1) if ranks and one_sided else None
         return Filter(self.said(*span), c.sql(column, factor), (column,), rank_by, (), says)
 
     def _hold(self, item: _Item, owner: Match) -> bool:

@@ -33,8 +33,6 @@ _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest 
 # of those pass, and 85 % / 77 % of the questions about sleep in words that the lexicon does not know.
 WORDS_FLOOR = 0.26
 
-Rows = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True)
 class Ranked:

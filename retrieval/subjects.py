@@ -41,7 +41,8 @@ class Subjects:
         unknown = dict.fromkeys(self.types)
         for key in (recording, *(p.name for p in paths), *(p.stem for p in paths)):
             if key in self.rows:
-                return {**unknown, **self.rows[key], "subject_known": True}
+                row = self.rows[key]
+                return {**unknown, **row, "subject": row["subject"] or recording, "subject_known": True}
         return {**unknown, "subject": recording, "subject_known": False}
 
 
@@ -72,7 +73,6 @@ def read_subjects(path: Path | None) -> Subjects:
         elif key in rows:
             raise BadInput(f"{path.name} line {number}: recording {key!r} stands twice; keep one line for each.")
         else:
-            row["subject"] = row["subject"] or key
             rows[key] = {c: _value(path.name, number, c, v, notes) for c, v in row.items()}
     further = [c for c in table.columns if c not in ("recording", "subject", "lights_off", "lights_on")]
     return Subjects(rows, {**_TYPES, **{c: _typed(c, rows) for c in further}}, tuple(notes))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from encoders.errors import BadInput
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
 
 Work = Callable[[Any], Any]
@@ -22,7 +24,9 @@ def _serve(pipe: Connection, work: Work) -> None:
         try:
             pipe.send((True, work(job)))
         except Exception as error:  # noqa: BLE001  one bad file must cost one job, whatever is wrong with it
-            pipe.send((False, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"))
+            text = " ".join(str(error).split())
+            # What is wrong with a user's file is said as it is; anything else is ours, and named.
+            pipe.send((False, text if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:300]}"))
 
 
 class _Worker:

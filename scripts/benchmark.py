@@ -63,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sleepsearch-benchmark-") as scratch:
         work = args.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        rows: list[Row] = []
+        rows = [_load("start")]
         if "reading" in parts or "ingest" in parts:
             nights = _nights(work, args.hours)
         if "reading" in parts:
@@ -72,6 +72,7 @@ def main() -> None:
             rows += ingest(nights["all at 256 Hz"], Path(scratch), args.rounds)
         if "search" in parts:
             rows += search(work, Path(scratch), args.hours, args.nights, args.rounds)
+        rows.append(_load("end"))
     if args.json:
         print(json.dumps([asdict(row) | {"met": row.met} for row in rows], ensure_ascii=False, indent=1))
     else:
@@ -93,6 +94,11 @@ def measured(*words: str, threads: dict[str, str] | None = None) -> dict[str, An
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _load(when: str) -> Row:
+    """Processes that wanted a core in the last minute, by which all seconds are to be read."""
+    return Row("machine", f"load at the {when}, of {os.cpu_count()} cores", os.getloadavg()[0], "")
 
 
 def _nights(work: Path, hours: float) -> dict[str, Path]:
@@ -130,11 +136,8 @@ def reading(nights: dict[str, Path], rounds: int) -> list[Row]:
 def ingest(night: Path, scratch: Path, rounds: int) -> list[Row]:
     """One night with two workers, then four like it with one worker and with two."""
     runs = [measured("ingest", str(night.parent), str(scratch / f"one-{n}"), "2") for n in range(rounds)]
-    spent = {
-        f"{of[:-1]} {s}" if s == "start" else s: _middle(runs, of, s)
-        for of in ("parent", "workers")
-        for s in runs[0][of]
-    }
+    spent = {stage: _middle(runs, "parent", stage) for stage in runs[0]["parent"]}
+    spent |= {f"worker {stage}": _middle(runs, "workers", stage) for stage in runs[0]["workers"]}
     rows = [
         Row("ingest", "one night all at 256 Hz, two cores", _middle(runs, "seconds"), "s", "<= 10",
             f"CPU s: {_listed(spent)}"),
@@ -153,9 +156,8 @@ def ingest(night: Path, scratch: Path, rounds: int) -> list[Row]:
         for n in range(rounds)
     ]
     ratio = statistics.median(one["seconds"] / two["seconds"] for one, two in pairs)
-    note = (
-        f"{_middle([p[0] for p in pairs], 'seconds'):.1f} s against {_middle([p[1] for p in pairs], 'seconds'):.1f} s"
-    )
+    figures = [_middle([pair[i] for pair in pairs], key) for key in ("seconds", "cpu_s") for i in (0, 1)]
+    note = "{:.1f} s against {:.1f} s; CPU {:.1f} s and {:.1f} s".format(*figures)
     return [*rows, Row("ingest", "four such nights: two workers as fast as one", ratio, "times", note=note)]
 
 

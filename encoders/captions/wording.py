@@ -162,7 +162,7 @@ def _stage_events(scored: pl.DataFrame, *, numbers: bool) -> list[list[Fact]]:
             for event in events:
                 name, _, seconds = event.rpartition(" ")
                 a, _, b = seconds.partition("-")
-                templates = words["event"]["numbers"]
+                templates = words["event"]["moment" if a == b else "numbers"]
                 row.append(Fact(tuple(_sentence(t, event=say, a=a, b=b) for t in templates for say in event_say[name])))
         elif events:
             present = {event.rpartition(" ")[0] for event in events}

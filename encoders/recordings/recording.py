@@ -220,7 +220,7 @@ def _lay_out(files: Sequence[EdfFile]) -> tuple[list[float], tuple[str, ...]]:
         return [0.0] * len(files), ("no start time in the headers: its files are taken to start together",)
     origin = min(known)
     offsets_s, notes = [], []
-    for file, start in zip(files, starts, strict=True):
+    for start in starts:
         if start is None:
             notes.append("one of its files has no start time: taken to start with the others")
         offsets_s.append(0.0 if start is None else (start - origin).total_seconds())

@@ -21,6 +21,7 @@ from encoders.vocabulary import EPOCH_S, EVENTS, KINDS, STAGES
 GRIDS_S: Final = (30.0, 20.0, 10.0, 5.0, 4.0, 2.0, 1.0)  # epoch lengths in use; 30 s is the AASM's
 _CODE: Final = re.compile(r"(?:stage ')?(?:[A-Z]?[^A-Z\s]{0,2}\d\S*|[a-z_]+)'?")  # no name of a person looks like it
 _NEAR_S: Final = 1e-6
+_TURN_S: Final = 30.0  # a longer "position change" is the time spent in the position, and its start the turn
 _SLACK_S: Final = 3600.0  # a file that begins or ends within this time of the recording belongs to its night
 
 
@@ -185,6 +186,8 @@ def lay(sheet: Sheet, recording: RecordingClock, *, cohort: str | None = None) -
         elif switch := table.lights_of(mark.text):
             lights[switch].append(start_s)
         elif name := table.event_of(codes, mark.text, cohort):
+            if name == "position change" and (length_s or 0.0) > _TURN_S:
+                length_s = 0.0
             inside = tally.clip(start_s, start_s + (length_s or 0.0), duration_s)
             if inside:
                 events.append(Event(name, *inside, mark.text, mark.channel, mark.spo2_min_pct))

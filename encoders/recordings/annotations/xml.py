@@ -76,7 +76,9 @@ def _skip(sheet: Sheet, bad: list[str]) -> None:
 def _span(fields: dict[str, str], i: int, bad: list[str]) -> tuple[float, float] | None:
     start, duration = number(fields.get("Start")), number(fields.get("Duration") or "0")
     if start is None or duration is None or duration < 0:
-        shown = ", ".join(f"{key} {quoted(fields[key]) if key in fields else 'missing'}" for key in ("Start", "Duration"))
+        shown = ", ".join(
+            f"{key} {quoted(fields[key]) if key in fields else 'missing'}" for key in ("Start", "Duration")
+        )
         bad.append(f"ScoredEvent {i} has {shown}, wanted seconds")
         return None
     return start, duration

@@ -95,3 +95,12 @@ def test_real_rem_sleep_has_eye_movements(night, shared_data):
     n = len(left) // (30 * 256)
     found = measure_eyes(*night(n, EOG_L=(256.0, left), EOG_R=(256.0, right)))
     assert found["eye_movements_per_min"].mean() > 4
+
+
+def test_microvolts_of_a_doubtful_unit_are_not_said_and_shapes_are(night, seconds):
+    t = seconds(6, 128)
+    recording, epochs = night(6, EEG_C3=(128, 9000 * np.sin(2 * np.pi * 1.5 * t)))
+    epochs.doubted = frozenset({"EEG_C3"})
+    found = measure_brain(recording, epochs)
+    assert np.isnan(found["slow_wave_uv"]).all() and np.isnan(found["eeg_rms_uv"]).all()
+    assert (found["delta_pct"] > 95).all() and np.allclose(found["slow_wave_relative"], 1.0)

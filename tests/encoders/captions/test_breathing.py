@@ -93,3 +93,11 @@ def test_an_unusable_stretch_claims_no_apnea(night, seconds):
     epochs.present[6:8] = False
     found = measure_breathing(recording, epochs)
     assert np.isnan(found["flow_absent_s"][6:8]).all() and np.nanmax(found["flow_absent_s"]) == 0
+
+
+def test_a_stretch_that_only_touches_an_epoch_is_not_told_of_it(night, seconds):
+    t = seconds(10, 16)
+    quiet = (t > 131) & (t < 151.5)  # 1.5 s of it lie in the epoch from 150 s
+    recording, epochs = night(10, AF=(16, np.where(quiet, 0.02, 1.0) * np.sin(2 * np.pi * t / 4)))
+    absent = measure_breathing(recording, epochs)["flow_absent_s"]
+    assert absent[4] > 15 and (absent[[0, 1, 2, 3, 5, 6, 7, 8, 9]] == 0).all()

@@ -30,7 +30,8 @@ def test_no_phrase_belongs_to_two_entries():
 def test_every_column_named_exists():
     known = {*load_measures(), *load_nights(), *scored_columns(), "age"}
     for concept in LEXICON.concepts.values():
-        named = set(re.findall(r"\b[a-z][a-z0-9_]+\b", re.sub(r"'[^']*'", "", concept.scored or "")))
+        sql = f"{concept.scored or ''} {concept.unless or ''}"
+        named = set(re.findall(r"\b[a-z][a-z0-9_]+\b", re.sub(r"'[^']*'", "", sql)))
         assert named <= known, concept.id
         assert concept.evidence is None or concept.evidence in load_measures(), concept.id
     for quantity in LEXICON.quantities.values():

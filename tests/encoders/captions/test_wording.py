@@ -146,3 +146,13 @@ def test_a_whole_night_has_few_distinct_sentences(night, seconds, scoring):
     )
     for part in PARTS:
         assert len({caption[part] for caption in captions}) <= 30
+
+
+def test_an_event_without_a_length_is_a_moment(scoring):
+    source = scoring([], [("hypopnea", 26.0, 26.0)], KINDS[2:3])
+    assert say(scoring=source, numbers=True)[0]["stage_event"] == "Hypopnea at 26.0 s."
+
+
+def test_each_sentence_of_numbers_begins_with_a_capital():
+    said = say(numbers=True, flow_flatness=0.6, flow_reduction_pct=87.0)[0]["respiratory"]
+    assert said == "Flow flatness 0.60, largest reduction 87 %."

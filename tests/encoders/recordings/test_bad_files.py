@@ -144,7 +144,7 @@ def test_other_files_say_what_they_are_not(tmp_path: Path, raw: bytes, words: st
 
 def test_no_file_and_a_folder_are_refused_in_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.edf", tmp_path):
-        with pytest.raises(UnreadableRecording, match="no such file|a pipe, device or folder"):
+        with pytest.raises(UnreadableRecording, match=r"no such file|a pipe, device or folder"):
             EdfFile(path)
 
 

@@ -164,3 +164,21 @@ def test_whatever_is_laid_lies_inside_the_recording(marks: list[Mark], duration:
 
 def test_no_files_and_no_annotations_inside_are_no_scoring() -> None:
     assert read_annotations([], RecordingClock(300.0)) == []
+
+
+def test_an_unusable_file_is_left_out_where_the_caller_collects_them(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.xml"
+    good.write_text("onset_s,duration_s,label\n0,30,N2\n")
+    bad.write_text("<PSGAnnotation>")
+    refused: list[tuple[Path | None, str]] = []
+    (scoring,) = read_annotations([bad, good], RecordingClock(300.0), refused=refused)
+    assert scoring.source == "csv" and [path for path, _ in refused] == [bad] and "broken XML" in refused[0][1]
+    with pytest.raises(UnreadableAnnotations, match="broken XML"):
+        read_annotations([bad, good], RecordingClock(300.0))
+
+
+def test_single_notes_of_free_text_are_counted_and_codes_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("onset_s,duration_s,label\n0,30,N2\n5,1,Mrs Smith coughs\n7,1,Smith\n8,1,cough\n9,1,X7\n")
+    (scoring,) = read_annotations([path], RecordingClock(300.0))
+    assert scoring.alignment.unknown == ("cough x 1", "X7 x 1", "other single notes x 2")

@@ -110,3 +110,13 @@ def test_noxturnal_in_english_with_am_and_pm(tmp_path: Path) -> None:
     path.write_text("Start Time,End Time,Event,Duration\nx,y,N2,30\n")
     with pytest.raises(UnreadableAnnotations, match="no row has a date and time"):
         read_annotations([path], RecordingClock(3600.0))
+
+
+def test_noxturnal_rows_of_a_position_are_turns_at_their_start(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    rows = ["15/01/2016 23:00:00,16/01/2016 01:00:00,Dos,7200,", "16/01/2016 01:00:00,16/01/2016 01:00:05,Gauche,5,"]
+    path.write_text("\n".join(["Heure de début,Heure de fin,Événement,Durée,", *rows]), encoding="utf-16")
+    (scoring,) = read_annotations([path], RecordingClock(10_000.0))
+    assert [(e.name, e.start_s, e.stop_s) for e in scoring.events] == [
+        ("position change", 0.0, 0.0), ("position change", 7200.0, 7205.0)
+    ]  # fmt: skip

@@ -224,4 +224,7 @@ def test_of_twin_nsrr_and_profusion_files_the_nsrr_one_is_read(tmp_path: Path) -
     (tmp_path / "x-nsrr.xml").write_text(nsrr(stage("Wake|0", 0, 60)))
     (tmp_path / "x-profusion.xml").write_text(profusion([0, 0]))
     (scoring,) = read_annotations(sorted(tmp_path.iterdir(), reverse=True), NIGHT)
-    assert scoring.source == "nsrr xml" and "Profusion XML of the same night is the same scoring" in scoring.alignment.reason
+    assert (
+        scoring.source == "nsrr xml"
+        and "Profusion XML of the same night is the same scoring" in scoring.alignment.reason
+    )
