@@ -124,8 +124,10 @@ class Cohort:
         ]
         if at.epoch_id is None:
             row = self.snapshot.sql("SELECT * FROM nights WHERE recording = ?", [at.recording]).row(0, named=True)
+            (understood,) = (r for r in self.recordings() if r["recording"] == at.recording)
             return {"recording": at.recording, "start_s": None, "captions": {"night": row["report"]}, "generated": {},
-                    "nearest": near, "night": {k: v for k, v in row.items() if k != "report"}}  # fmt: skip
+                    "nearest": near, "night": {k: v for k, v in row.items() if k != "report"},
+                    "notes": understood["notes"]}  # fmt: skip
         captions = self.snapshot.sql("SELECT * FROM epochs WHERE epoch_id = ?", [at.epoch_id]).row(0, named=True)
         return {"recording": at.recording, "start_s": at.start_s,
                 "captions": {part: captions[f"text_{part}"] for part in PARTS if captions[f"text_{part}"]},
@@ -142,6 +144,22 @@ class Cohort:
             pl.col("epoch_id").is_in(ids.tolist())
         )
         return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
+
+    def recordings(self) -> list[dict[str, Any]]:
+        """What was understood of each recording: hours, site, channels, kinds scored, and every note worth reading."""
+        frame = self.snapshot.sql(
+            "SELECT r.*, (SELECT list(kind ORDER BY kind) FROM coverage c WHERE c.recording = r.recording AND c.used) AS kinds "
+            "FROM recordings r ORDER BY recording"
+        )
+        return [
+            {
+                "recording": row["recording"], "hours": row["duration_s"] / 3600, "site": row["cohort"],
+                "channels": [c for c in CHANNELS if c in json.loads(row["montage"])], "scored": row["kinds"] or [],
+                "scorer": row["scorer"], "simulated": row["simulated"],
+                "notes": [*row["montage_problems"], *row["repairs"], *row["notes"], *row["alignment"]],
+            }
+            for row in frame.iter_rows(named=True)
+        ]  # fmt: skip
 
     def columns(self) -> list[dict[str, str]]:
         """Columns of the view `epochs`, which filters may name: name, type, unit and definition where it has one."""

@@ -28,6 +28,13 @@ _OURS = {
 }  # fmt: skip
 
 
+# Columns that say who somebody is never enter the catalog; age in years does, the date it was counted from does not.
+_PERSONAL = re.compile(
+    r"(?:^|_)(?:name|names|firstname|lastname|surname|forename|initials|dob|birth\w*|mrn|ssn|nhs|address|street|phone|email"
+    r"|date|patient_?id|hospital_?id|medical_record\w*)(?:_|$)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """Rows by recording, the columns' types, and what had to be set aside, in words."""
@@ -62,6 +69,9 @@ def read_subjects(path: Path | None) -> Subjects:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadInput(f"{path.name}: not a CSV that can be read ({str(error).splitlines()[0]}).") from error
     notes: list[str] = []
+    personal = [c for c in table.columns if _PERSONAL.search(_plain(c))]
+    notes += [f"{path.name}: column {c!r} was left out: it may say who somebody is" for c in personal]
+    table = table.drop(personal)
     table = table.rename({c: _column(c, path.name, notes) for c in table.columns})
     if missing := [c for c in ("recording", "subject") if c not in table.columns]:
         raise BadInput(f"{path.name}: no column {missing[0]!r}; columns found: {', '.join(table.columns)}.")
@@ -79,11 +89,15 @@ def read_subjects(path: Path | None) -> Subjects:
 
 
 def _column(name: str, file: str, notes: list[str]) -> str:
-    plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_") or "column"
+    plain = _plain(name)
     if plain in _taken():
         notes.append(f"{file}: column {name!r} is called csv_{plain}, since {plain} is a name of our own")
         return f"csv_{plain}"
     return plain
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W+", "_", name.strip().lower()).strip("_") or "column"
 
 
 def _value(file: str, line: int, column: str, value: str | None, notes: list[str]) -> object:

@@ -89,7 +89,8 @@ def ingest(
     else:
         from ui.tables import print_ingest
 
-        print_ingest(report, cohort)
+        understood = retrieval.Cohort(cohort).recordings() if report.snapshot else []
+        print_ingest(report, cohort, understood)
     if not report.recordings + report.skipped:
         raise typer.Exit(1)
 
@@ -181,19 +182,22 @@ def nights(
 def info(
     cohort: CohortDir,
     columns: Annotated[bool, typer.Option("--columns", help="List the columns that --where may name.")] = False,
+    recordings: Annotated[
+        bool, typer.Option("--recordings", help="List what was understood of each recording.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a cohort holds: counts, spaces, sizes, engines, what failed; or the columns that a filter may name."""
     from retrieval import Cohort
-    from ui.tables import print_columns, print_tree
+    from ui.tables import print_columns, print_recordings, print_tree
 
     opened = Cohort(cohort)
-    if as_json:
-        emit(opened.columns() if columns else opened.info())
-    elif columns:
-        print_columns(opened.columns())
+    if columns:
+        emit(opened.columns()) if as_json else print_columns(opened.columns())
+    elif recordings:
+        emit(opened.recordings()) if as_json else print_recordings(opened.recordings())
     else:
-        print_tree(opened.info())
+        emit(opened.info()) if as_json else print_tree(opened.info())
 
 
 @app.command(epilog="Example: sleepsearch channels night.edf --site mros")

@@ -27,8 +27,8 @@ def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser:
         _console.print(f"[bold]simulated[/bold] nights in {folder} (no person slept them)")
     with bar("reading nights") as progress:
         report = retrieval.ingest([folder], cohort_dir, subjects=subjects, workers=retrieval.cores(), progress=progress)
-    print_ingest(report, cohort_dir)
     cohort = retrieval.Cohort(cohort_dir)
+    print_ingest(report, cohort_dir, cohort.recordings())
     pages = []
     for number, question in enumerate(QUESTIONS, 1):
         from ui.page import write_page

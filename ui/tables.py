@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from retrieval import Answer
     from retrieval.ingest import IngestReport
 
+_ROWS_MOST = 60
 # A pipe has no width: long lines serve grep and diff better than folded ones.
 _console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 _NIGHT_COLUMNS = {
@@ -68,8 +69,8 @@ def print_answer(answer: "Answer", *, explain: bool) -> None:
         _console.print("ms        " + ", ".join(f"{k} {v:g}" for k, v in answer.ms.items()))
 
 
-def print_ingest(report: "IngestReport", cohort: Path) -> None:
-    """What went in, what was skipped, what failed and why."""
+def print_ingest(report: "IngestReport", cohort: Path, understood: list[dict[str, Any]]) -> None:
+    """What went in, what was skipped, what failed and why; then what was understood of each recording."""
     counts = f"{report.recordings} recordings, {report.epochs} epochs, {report.skipped} skipped"
     _console.print(f"{counts}, {report.seconds:g} s -> {cohort}")
     if report.failed:
@@ -79,13 +80,31 @@ def print_ingest(report: "IngestReport", cohort: Path) -> None:
         _console.print(table)
     for note in report.notes:
         _console.print(f"[dim]{escape(note)}[/dim]")
+    if understood:
+        print_recordings(understood[:_ROWS_MOST])
+        if len(understood) > _ROWS_MOST:
+            _console.print(
+                f"[dim]{len(understood) - _ROWS_MOST} more: sleepsearch info --cohort {cohort} --recordings[/dim]"
+            )
     _console.print(f'ask: sleepsearch search "deep slow-wave sleep" --cohort {cohort}')
+
+
+def print_recordings(rows: list[dict[str, Any]]) -> None:
+    """One line a recording: what was understood of it; notes are counted, `describe RECORDING` shows them."""
+    table = _table("recording", "hours", "site", "channels", "scored", "scorer", "notes")
+    for row in rows:
+        scored = ", ".join(row["scored"]) or "nothing"
+        cells = (row["recording"], f"{row['hours']:.2f}", row["site"], " ".join(row["channels"]), scored, row["scorer"])
+        table.add_row(*(_cell(c) for c in cells), str(len(row["notes"])))
+    _console.print(table)
 
 
 def print_description(description: dict[str, Any]) -> None:
     """Measured captions by part, then the nearest ones."""
     for part, text in description["captions"].items():
         _console.print(f"[bold]{part}[/bold]  {escape(text)}")
+    for note in description.get("notes", []):
+        _console.print(f"[dim]note[/dim]  {escape(note)}")
     for near in description["nearest"]:
         _console.print(f"[dim]near  {escape(near['recording'])} at {near['start_s']:g} s ({near['score']:.2f})[/dim]")
 
@@ -147,7 +166,7 @@ def print_columns(rows: list[dict[str, str]]) -> None:
 def print_channels(report: dict[str, Any]) -> None:
     """Each label of a file, what it became, and why."""
     if report["error"]:
-        _console.print(f"{escape(report['file'])}: {escape(report['error'])}")
+        _console.print(escape(report["error"]))
         return
     table = _table(
         "label",

@@ -32,6 +32,12 @@ def test_a_value_that_cannot_be_is_noted_and_unknown(tmp_path: Path) -> None:
     assert "line 2: age 'old'" in people.notes[0] and "sex '2'" in people.notes[1]
 
 
+def test_columns_that_say_who_somebody_is_are_left_out_and_said(tmp_path: Path) -> None:
+    people = read_subjects(_csv(tmp_path, "recording,subject,Patient Name,DOB,date_of_recording,ess\na,s1,X,1.1.70,2.2.20,9\n"))
+    assert people.rows["a"] == {"subject": "s1", "ess": 9.0}
+    assert len(people.notes) == 3
+
+
 def test_further_columns_become_numbers_only_when_all_are(tmp_path: Path) -> None:
     rows = read_subjects(_csv(tmp_path, "recording,subject,ESS,drug\na,s1,11,none\nb,s2,,5\n")).rows
     assert rows["a"]["ess"] == 11.0 and rows["b"]["ess"] is None
