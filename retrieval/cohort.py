@@ -148,8 +148,8 @@ class Cohort:
     def recordings(self) -> list[dict[str, Any]]:
         """What was understood of each recording: hours, site, channels, kinds scored, and every note worth reading."""
         frame = self.snapshot.sql(
-            "SELECT r.*, (SELECT list(kind ORDER BY kind) FROM coverage c WHERE c.recording = r.recording AND c.used) AS kinds "
-            "FROM recordings r ORDER BY recording"
+            "SELECT r.*, (SELECT list(kind ORDER BY kind) FROM coverage c WHERE c.recording = r.recording AND c.used) "
+            "AS kinds FROM recordings r ORDER BY recording"
         )
         return [
             {

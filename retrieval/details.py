@@ -1,6 +1,6 @@
 """From ranked epochs to hits: what is shown of each, and why it is there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,13 +12,19 @@ from retrieval.hit import Hit
 from retrieval.question import Question
 from retrieval.search import span
 
+_SHOWN = (
+    "epoch_id", "recording", "subject", "start_clock_s", "stage", "stage_source", "events", "substitutes", "simulated",
+    *(f"text_{part}" for part in PARTS),
+)  # fmt: skip
 
-def details(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Everything the catalog says of these epochs, by `epoch_id`."""
+
+def details(snapshot: Snapshot, ids: Sequence[int], columns: Iterable[str] = ()) -> dict[int, dict[str, Any]]:
+    """What a hit shows of these epochs, and further columns, by `epoch_id`; few columns, since each costs time."""
     if not ids:
         return {}
-    wanted = ", ".join(str(int(i)) for i in ids)
-    frame = snapshot.sql(f"SELECT * FROM epochs WHERE epoch_id IN ({wanted})")
+    wanted = ", ".join(dict.fromkeys((*_SHOWN, *columns)))
+    these = ", ".join(str(int(i)) for i in ids)
+    frame = snapshot.sql(f"SELECT {wanted} FROM epochs WHERE epoch_id IN ({these})")
     return {row["epoch_id"]: row for row in frame.iter_rows(named=True)}
 
 
@@ -27,13 +33,18 @@ def hits_of(
 ) -> list[Hit]:
     """One hit a stretch; what is said of it is said of its best epoch."""
     best = [int(ranked["epoch_id"][rows[0]]) for rows in runs]
-    rows_by_id = details(snapshot, best)
+    rows_by_id = details(snapshot, best, _reasons(question) if question else ())
     hits = []
     for rows, epoch_id in zip(runs, best, strict=True):
         start_s, stop_s = span(ranked, rows)
         facts = why(ranked.row(rows[0], named=True), rows_by_id[epoch_id], question) if question else []
         hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, float(ranked["score"][rows[0]]), facts))
     return hits
+
+
+def _reasons(question: Question) -> set[str]:
+    evidence = {c.evidence for fact in question.facts for c in fact.concepts if c.evidence}
+    return evidence | {column for condition in question.filters for column in condition.columns}
 
 
 def hit_of(row: dict[str, Any], start_s: float, stop_s: float, score: float, facts: list[str]) -> Hit:
@@ -60,17 +71,17 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
     """The facts that put this epoch here, in words."""
     lines = []
     for number, fact in enumerate(question.facts):
-        if ranked[f"truth{number}"]:
-            if fact.concept.kind == "stage":
-                lines.append(f"{fact.words}: scored {row['stage']} by {row['stage_source']}")
-            else:
-                seconds = ranked[f"extent{number}"]
-                lines.append(
-                    f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else "")
-                )
-        else:
-            column = str(fact.concept.evidence)
+        concept = fact.concepts[ranked[f"which{number}"]]
+        if not ranked[f"truth{number}"]:
+            column = str(concept.evidence)
             lines.append(f"{fact.words}: {column} = {_short(row[column])} (measured, not scored)")
+        elif concept.kind == "position":
+            lines.append(f"{fact.words}: the position channel says so")
+        elif concept.kind == "stage":
+            lines.append(f"{fact.words}: scored {row['stage']} by {row['stage_source']}")
+        else:
+            seconds = ranked[f"extent{number}"]
+            lines.append(f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else ""))
     for condition in question.filters:
         said = ", ".join(f"{c} = {_short(row[c])}" for c in condition.columns)
         lines.append(f"{condition.words}: {said or 'none was scored'}")

@@ -19,16 +19,16 @@ from retrieval.search import merge_runs, standardised
 _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
 
-def _numbers(rows: pl.DataFrame) -> np.ndarray:
-    """The measures of the rows, float64 `(n, measures)`, NaN where unknown."""
-    columns = [c for c in load_measures() if c in rows.columns and rows[c].dtype.is_numeric()]
-    return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
+def _measured(snapshot: Snapshot) -> list[str]:
+    """The measures that are numbers, of those that this cohort has."""
+    return [c for c, kind in snapshot.columns().items() if c in load_measures() and kind in ("DOUBLE", "FLOAT")]
 
 
 def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *, where: str | None, k: int) -> Answer:
     """Stretches whose caption and measures are nearest to those of one epoch, that epoch and its run left out."""
     began = time.perf_counter()
-    frame = snapshot.sql("SELECT * FROM epochs")
+    columns = ", ".join(("epoch_id", "recording", "epoch", "start_s", "caption_id", *_measured(snapshot)))
+    frame = snapshot.sql(f"SELECT {columns} FROM epochs")
     target = frame.filter(pl.col("epoch_id") == epoch_id)
     if where:
         frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
@@ -42,7 +42,7 @@ def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *,
     vectors = snapshot.vectors(space, "caption", np.append(ids, target["caption_id"][0]))
     cosine = (vectors[:-1] @ vectors[-1])[spot]
     both = pl.concat([target.select(frame.columns), frame])
-    values = _numbers(both)
+    values = both.select(_measured(snapshot)).to_numpy()
     shared = ~np.isnan(values[0])
     values = values[:, shared]
     spread = np.nanstd(values, axis=0)

@@ -33,7 +33,8 @@ def test_a_value_that_cannot_be_is_noted_and_unknown(tmp_path: Path) -> None:
 
 
 def test_columns_that_say_who_somebody_is_are_left_out_and_said(tmp_path: Path) -> None:
-    people = read_subjects(_csv(tmp_path, "recording,subject,Patient Name,DOB,date_of_recording,ess\na,s1,X,1.1.70,2.2.20,9\n"))
+    table = "recording,subject,Patient Name,DOB,date_of_recording,ess\na,s1,X,1.1.70,2.2.20,9\n"
+    people = read_subjects(_csv(tmp_path, table))
     assert people.rows["a"] == {"subject": "s1", "ess": 9.0}
     assert len(people.notes) == 3
 
