@@ -1,6 +1,7 @@
 """Which engine answers, and why: named by the caller, or chosen by rows and by what the machine has."""
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +24,18 @@ class EngineKind:
     name: str
     device: str
     verified: str | None
-    packages: tuple[str, ...]  # on PyPI; any one of them carries it
+    module: str
     make: Callable[[Rows, Layout], Engine]
+    distribution: str | None = None  # on PyPI, where the module alone does not tell: two of them bring `faiss`
 
 
 ENGINES = {
     kind.name: kind
     for kind in (
-        EngineKind("flat", "cpu", "cpu", ("faiss-cpu", "faiss-gpu"), lambda rows, layout: FlatCpu(rows, layout)),
-        EngineKind("torch-cpu", "cpu", "cpu", ("torch",), lambda rows, layout: TorchFlat(rows, "cpu")),
-        EngineKind("torch", "cuda", None, ("torch",), lambda rows, layout: TorchFlat(rows, "cuda")),
-        EngineKind("faiss-gpu", "cuda", None, ("faiss-gpu",), lambda rows, layout: FaissGpu(rows)),
+        EngineKind("flat", "cpu", "cpu", "faiss", lambda rows, layout: FlatCpu(rows, layout)),
+        EngineKind("torch-cpu", "cpu", "cpu", "torch", lambda rows, layout: TorchFlat(rows, "cpu")),
+        EngineKind("torch", "cuda", None, "torch", lambda rows, layout: TorchFlat(rows, "cuda")),
+        EngineKind("faiss-gpu", "cuda", None, "faiss", lambda rows, layout: FaissGpu(rows), "faiss-gpu"),
     )
 }
 
@@ -60,11 +62,10 @@ def choose(name: str, rows: int) -> tuple[EngineKind, str]:
     return ENGINES["torch"], f"{rows:,} vectors on {torch.cuda.get_device_name()}"
 
 
-def _installed(package: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
+def _installed(kind: EngineKind) -> bool:
+    if importlib.util.find_spec(kind.module) is None:
         return False
+    return kind.distribution is None or any(True for _ in importlib.metadata.distributions(name=kind.distribution))
 
 
 def engines_info() -> list[dict[str, object]]:
@@ -73,7 +74,7 @@ def engines_info() -> list[dict[str, object]]:
         {
             "engine": kind.name,
             "device": kind.device,
-            "installed": any(map(_installed, kind.packages)),
+            "installed": _installed(kind),
             "status": f"verified on {kind.verified}" if kind.verified else "unverified",
         }
         for kind in ENGINES.values()

@@ -20,7 +20,11 @@ Work = Callable[[Any], Any]
 
 def _serve(pipe: Connection, work: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    while (job := pipe.recv()) is not None:
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return  # the parent is gone
         try:
             pipe.send((True, work(job)))
         except Exception as error:  # noqa: BLE001  one bad file must cost one job, whatever is wrong with it

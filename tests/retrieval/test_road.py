@@ -61,17 +61,17 @@ def test_resumed_after_sigkill_equals_a_clean_build(sim_cohort, tmp_path: Path) 
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom retrieval import ingest\n"
         "def progress(last, done, of):\n    if done == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "if __name__ == '__main__': ingest([Path(sys.argv[1])], Path(sys.argv[2]), progress=progress)\n"
+        "if __name__ == '__main__':\n"
+        "    ingest([Path(sys.argv[1])], Path(sys.argv[2]), subjects=Path(sys.argv[3]), progress=progress)\n"
     )
     script = tmp_path / "killed.py"
     script.write_text(code)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, script, sim_cohort.folder, root]
-    assert subprocess.run(command, env=env, check=False).returncode == -signal.SIGKILL
     people = sim_cohort.folder / "subjects.csv"
-    report = ingest([sim_cohort.folder], root)
+    command = [sys.executable, script, sim_cohort.folder, root, people]
+    assert subprocess.run(command, env=env, check=False).returncode == -signal.SIGKILL
+    report = ingest([sim_cohort.folder], root, subjects=people)
     assert report.skipped == 2 and report.recordings == 3
-    ingest([sim_cohort.folder], root, subjects=people)
     order = "SELECT * EXCLUDE (epoch_id) FROM epochs ORDER BY recording, epoch"
     assert Cohort(root).snapshot.sql(order).equals(sim_cohort.cohort.snapshot.sql(order))
 
