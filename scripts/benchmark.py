@@ -135,12 +135,19 @@ def reading(nights: dict[str, Path], rounds: int) -> list[Row]:
 
 def ingest(night: Path, scratch: Path, rounds: int) -> list[Row]:
     """One night with two workers, then four like it with one worker and with two."""
-    runs = [measured("ingest", str(night.parent), str(scratch / f"one-{n}"), "2") for n in range(rounds)]
+    runs, theirs = [], []
+    for n in range(rounds):
+        runs.append(measured("ingest", str(night.parent), str(scratch / f"one-{n}"), "2"))
+        theirs.append(measured("reading", MNE[0], str(night), threads=ONE_THREAD)["seconds"])
+    ratio = statistics.median(run["seconds"] / other for run, other in zip(runs, theirs, strict=True))
     spent = {stage: _middle(runs, "parent", stage) for stage in runs[0]["parent"]}
     spent |= {f"worker {stage}": _middle(runs, "workers", stage) for stage in runs[0]["workers"]}
     rows = [
         Row("ingest", "one night all at 256 Hz, two cores", _middle(runs, "seconds"), "s", "<= 10",
             f"CPU s: {_listed(spent)}"),
+        # The aim of 10 s was set where MNE's reading takes 3.0 s; a busy or slower machine is told by this ratio.
+        Row("ingest", "its time over mne fft's reading of it", ratio, "times", "<= 3.33",
+            f"{statistics.median(theirs):.1f} s in this run, 3.0 s where the aim was set"),
         Row("ingest", "its CPU time, all processes", _middle(runs, "cpu_s"), "s"),
         Row("ingest", "its distinct captions", _middle(runs, "captions"), "", note=f"of {runs[0]['epochs']} epochs"),
         Row("ingest", "its distinct sentences", _middle(runs, "sentences"), ""),
