@@ -8,7 +8,6 @@ from typing import Any
 from encoders.errors import BadInput
 from encoders.recordings import SiteChannels, discover, explain, load_site_channels, open_recording
 from encoders.recordings.annotations import read_annotations
-from encoders.simulation import simulate as _simulate
 from encoders.vocabulary import EPOCH_S
 from retrieval.night import too_short
 
@@ -85,7 +84,9 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night."""
-    made = _simulate(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
+    from encoders.simulation import simulate as write_nights  # loads scipy: a second that no question waits for
+
+    made = write_nights(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
     return [
         {"recording": n.recording, "subject": n.subject.id, "simulated": True,
          "files": [p.name for p in (n.edf, *n.annotations, n.truth_epochs, n.truth_events)]}

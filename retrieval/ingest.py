@@ -45,7 +45,7 @@ class IngestReport:
 
 
 class _Lazy:
-    """An encoder that is loaded when the first new wording comes: a run that skips all never needs it."""
+    """An encoder that is loaded once: a run that skips all never needs it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,6 +53,10 @@ class _Lazy:
     @cached_property
     def model(self) -> Encoder:
         return load_encoder(self.name)
+
+    def load(self) -> None:
+        """Load it now."""
+        _ = self.model
 
 
 def ingest(
@@ -104,7 +108,10 @@ def ingest(
             for n, s in enumerate(found)
         )  # fmt: skip
         published = time.monotonic()
-        for count, (job, night, error) in enumerate(run_jobs(read_night, jobs, min(workers, len(found))), 1):
+        # A recording never seen is sure to bring captions: the encoder loads while the first nights are read.
+        ahead = lazy.load if any(s.id not in known for s in found) else None
+        results = run_jobs(read_night, jobs, min(workers, len(found)), meanwhile=ahead)
+        for count, (job, night, error) in enumerate(results, 1):
             if error is not None:
                 failed.append({"path": str(job.source.paths[0]), "error": error})
             else:

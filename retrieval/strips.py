@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import butter, sosfiltfilt
 
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import CHANNELS, EPOCH_S, POSITIONS
@@ -87,6 +86,8 @@ def _filtered(channel: str, samples: np.ndarray, rate_hz: float) -> np.ndarray:
     if len(samples) < 4 * rate_hz or low >= rate_hz / 2:
         return samples
     high = min(high, 0.45 * rate_hz)
+    from scipy.signal import butter, sosfiltfilt  # a second to import, for pages alone
+
     sos = butter(
         2, [low, high] if high > low else low, "bandpass" if high > low else "highpass", fs=rate_hz, output="sos"
     )

@@ -66,10 +66,13 @@ def _fate(worker: _Worker) -> str:
     return f"the reading process ended by itself (exit code {code})"
 
 
-def run_jobs(work: Work, jobs: Iterable[Any], workers: int) -> Iterator[tuple[Any, Any, str | None]]:
+def run_jobs(
+    work: Work, jobs: Iterable[Any], workers: int, *, meanwhile: Callable[[], object] | None = None
+) -> Iterator[tuple[Any, Any, str | None]]:
     """Yield `(job, result, error)` in the order of completion; a job has a result or an error, never both.
 
     `work` is a function at the top of a module, called in spawned processes; what it raises becomes the error text.
+    `meanwhile` is called once, here, when every process has its first job.
     """
     waiting = iter(jobs)
     pool: list[_Worker] = []
@@ -80,6 +83,8 @@ def run_jobs(work: Work, jobs: Iterable[Any], workers: int) -> Iterator[tuple[An
             worker.give(job)
             if len(pool) >= workers:
                 break
+        if meanwhile:
+            meanwhile()
         while busy := [w for w in pool if w.job is not None]:
             for pipe in wait([w.pipe for w in busy]):
                 worker = next(w for w in busy if w.pipe is pipe)

