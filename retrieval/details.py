@@ -12,19 +12,20 @@ from retrieval.hit import Hit
 from retrieval.question import Question
 from retrieval.search import span
 
-_SHOWN = (
-    "epoch_id", "recording", "subject", "start_clock_s", "stage", "stage_source", "events", "substitutes", "simulated",
-    *(f"text_{part}" for part in PARTS),
-)  # fmt: skip
+_OF_EPOCH = ("epoch_id", "recording", "stage", "stage_source", "events", "substitutes", *(f"text_{p}" for p in PARTS))
+_OF_RECORDING = ("subject", "start_clock_s", "simulated")
 
 
 def details(snapshot: Snapshot, ids: Sequence[int], columns: Iterable[str] = ()) -> dict[int, dict[str, Any]]:
     """What a hit shows of these epochs, and further columns, by `epoch_id`; few columns, since each costs time."""
     if not ids:
         return {}
-    wanted = ", ".join(dict.fromkeys((*_SHOWN, *columns)))
+    wanted = tuple(dict.fromkeys((*_OF_EPOCH, *columns)))
+    source = snapshot.narrowest(wanted)
+    joined = "epoch_rows JOIN recordings USING (recording)" if source == "epoch_rows" else source
     these = ", ".join(str(int(i)) for i in ids)
-    frame = snapshot.sql(f"SELECT {wanted} FROM epochs WHERE epoch_id IN ({these})")
+    listed = ", ".join(dict.fromkeys((*wanted, *_OF_RECORDING)))
+    frame = snapshot.sql(f"SELECT {listed} FROM {joined} WHERE epoch_id IN ({these})")
     return {row["epoch_id"]: row for row in frame.iter_rows(named=True)}
 
 

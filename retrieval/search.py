@@ -103,7 +103,7 @@ def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tu
     for number, fact in enumerate(question.facts):
         for j, concept in enumerate(fact.concepts):
             columns += _concept_sql(concept, f"fact{number}_{j}", known)
-    frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM epochs")
+    frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
     if where:
         frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
     asked = [f"filter{n}" for n in range(len(question.filters))] + [f"fact{n}" for n in range(len(question.facts))]

@@ -27,8 +27,8 @@ def _measured(snapshot: Snapshot) -> list[str]:
 def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *, where: str | None, k: int) -> Answer:
     """Stretches whose caption and measures are nearest to those of one epoch, that epoch and its run left out."""
     began = time.perf_counter()
-    columns = ", ".join(("epoch_id", "recording", "epoch", "start_s", "caption_id", *_measured(snapshot)))
-    frame = snapshot.sql(f"SELECT {columns} FROM epochs")
+    columns = ("epoch_id", "recording", "epoch", "start_s", "caption_id", *_measured(snapshot))
+    frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
     target = frame.filter(pl.col("epoch_id") == epoch_id)
     if where:
         frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))

@@ -246,3 +246,14 @@ def test_a_cohort_written_by_an_earlier_release_is_still_read(packed: Path, tmp_
 
 def test_the_first_release_left_a_cohort() -> None:
     assert "0.1.0" in {path.stem for path in COHORTS}
+
+
+def test_the_narrowest_relation_is_the_view_only_where_it_must_be(make_cohort: Callable[..., Path]) -> None:
+    with Snapshot.open(make_cohort(1)) as snapshot:
+        own = snapshot.narrowest(["epoch_id", "(stage = 'N2') AS deep"])
+        further = next(
+            name for name in snapshot.columns() if name not in snapshot.sql("FROM epoch_rows LIMIT 0").columns
+        )
+        assert own == "epoch_rows" and snapshot.narrowest(["stage", f"{further} IS NULL"]) == "epochs"
+        query = "SELECT epoch_id, stage FROM {} ORDER BY epoch_id"
+        assert snapshot.sql(query.format(own)).equals(snapshot.sql(query.format("epochs")))
