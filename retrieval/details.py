@@ -7,10 +7,10 @@ import polars as pl
 
 from encoders.captions import PARTS
 from encoders.recordings.timeline import DAY_S, clock
+from encoders.vocabulary import EPOCH_S
 from index import Snapshot
 from retrieval.hit import Hit
 from retrieval.question import Question
-from retrieval.search import span
 
 _OF_EPOCH = ("epoch_id", "recording", "stage", "stage_source", "events", "substitutes", *(f"text_{p}" for p in PARTS))
 _OF_RECORDING = ("subject", "start_clock_s", "simulated")
@@ -33,13 +33,17 @@ def hits_of(
     snapshot: Snapshot, ranked: pl.DataFrame, runs: Sequence[Sequence[int]], question: Question | None
 ) -> list[Hit]:
     """One hit a stretch; what is said of it is said of its best epoch."""
-    best = [int(ranked["epoch_id"][rows[0]]) for rows in runs]
+    if not runs:
+        return []
+    ids = ranked["epoch_id"].to_list()
+    best = [ids[rows[0]] for rows in runs]
     rows_by_id = details(snapshot, best, _reasons(question) if question else ())
+    starts, scores = ranked["start_s"].to_list(), ranked["score"].to_list()
     hits = []
     for rows, epoch_id in zip(runs, best, strict=True):
-        start_s, stop_s = span(ranked, rows)
+        start_s, stop_s = min(starts[r] for r in rows), max(starts[r] for r in rows) + EPOCH_S
         facts = why(ranked.row(rows[0], named=True), rows_by_id[epoch_id], question) if question else []
-        hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, float(ranked["score"][rows[0]]), facts))
+        hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, scores[rows[0]], facts))
     return hits
 
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from encoders.captions import Concept
 from encoders.models import Encoder
-from encoders.vocabulary import EPOCH_S
 from index import Snapshot
 from retrieval.question import Filter, Question, event_name, measured
 
@@ -248,12 +247,6 @@ def merge_runs(ranked: pl.DataFrame, k: int) -> list[list[int]]:
                 place[recording[member], epoch[member]] = home
             runs[home] += joined
     return [sorted(rows) for _, rows in sorted(runs.items(), key=lambda item: min(item[1]))]
-
-
-def span(ranked: pl.DataFrame, rows: Sequence[int]) -> tuple[float, float]:
-    """Start and stop in seconds of a stretch."""
-    starts = ranked["start_s"].gather(list(rows))
-    return float(starts.min()), float(starts.max()) + EPOCH_S  # type: ignore[arg-type]
 
 
 def _since(began: float) -> float:
