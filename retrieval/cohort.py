@@ -10,19 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from encoders.captions import PARTS, load_measures, load_nights
+from encoders.captions import load_measures, load_nights
 from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
 from encoders.recordings import Recording, open_recording
 from encoders.recordings.timeline import Run, clock
 from encoders.vocabulary import CHANNELS
 from index import Snapshot
-from retrieval.details import hits_of
+from retrieval.details import caption_of, details, hits_of
 from retrieval.hit import Answer, Hit
 from retrieval.moment import seconds_of
 from retrieval.private import Private
 from retrieval.question import read_question
-from retrieval.search import merge_runs, rank
+from retrieval.search import matching, merge_runs, rank
 from retrieval.similar import similar_epochs, similar_nights
 from retrieval.strips import Strip, strip_of
 
@@ -124,14 +124,13 @@ class Cohort:
         ]
         if at.epoch_id is None:
             row = self.snapshot.sql("SELECT * FROM nights WHERE recording = ?", [at.recording]).row(0, named=True)
-            (understood,) = (r for r in self.recordings() if r["recording"] == at.recording)
+            (understood,) = self.recordings(at.recording)
             return {"recording": at.recording, "start_s": None, "captions": {"night": row["report"]}, "generated": {},
                     "nearest": near, "night": {k: v for k, v in row.items() if k != "report"},
                     "notes": understood["notes"]}  # fmt: skip
-        captions = self.snapshot.sql("SELECT * FROM epochs WHERE epoch_id = ?", [at.epoch_id]).row(0, named=True)
+        row = details(self.snapshot, [at.epoch_id])[at.epoch_id]
         return {"recording": at.recording, "start_s": at.start_s,
-                "captions": {part: captions[f"text_{part}"] for part in PARTS if captions[f"text_{part}"]},
-                "generated": {}, "nearest": near}  # fmt: skip
+                "captions": caption_of(row), "generated": {}, "nearest": near}  # fmt: skip
 
     def nights(self, *, where: str | None = None) -> pl.DataFrame:
         """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when
@@ -139,17 +138,15 @@ class Cohort:
         table = self.snapshot.sql("SELECT * FROM nights JOIN recordings USING (recording) ORDER BY recording")
         if where is None:
             return table
-        ids = self.snapshot.rows(where)
-        keep = self.snapshot.sql("SELECT epoch_id, recording FROM epochs").filter(
-            pl.col("epoch_id").is_in(ids.tolist())
-        )
+        keep = matching(self.snapshot, self.snapshot.sql("SELECT epoch_id, recording FROM epochs"), where)
         return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
 
-    def recordings(self) -> list[dict[str, Any]]:
-        """What was understood of each recording: hours, site, channels, kinds scored, and every note worth reading."""
+    def recordings(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What was understood of each recording, or of one: hours, site, channels, kinds scored, all notes."""
         frame = self.snapshot.sql(
             "SELECT r.*, (SELECT list(kind ORDER BY kind) FROM coverage c WHERE c.recording = r.recording AND c.used) "
-            "AS kinds FROM recordings r ORDER BY recording"
+            "AS kinds FROM recordings r WHERE ?::VARCHAR IS NULL OR recording = ? ORDER BY recording",
+            [name, name],
         )
         return [
             {
@@ -197,14 +194,7 @@ class Cohort:
 
     def _recording(self, name: str) -> Recording:
         private = Private(self.root)
-        site = private.site()
-        return open_recording(
-            private.paths(name),
-            recording_id=name,
-            cohort=site.cohort,
-            overrides=site.overrides,
-            position_codes=site.position_codes,
-        )
+        return open_recording(private.paths(name), recording_id=name, **private.site().as_options())
 
 
 def _unknown_recording(snapshot: Snapshot, name: str) -> str:

@@ -52,6 +52,11 @@ def _reasons(question: Question) -> set[str]:
     return evidence | {column for condition in question.filters for column in condition.columns}
 
 
+def caption_of(row: dict[str, Any]) -> dict[str, str]:
+    """What was measured and scored, in words by part; a part with nothing to say is no key."""
+    return {part: row[f"text_{part}"] for part in PARTS if row[f"text_{part}"]}
+
+
 def hit_of(row: dict[str, Any], start_s: float, stop_s: float, score: float, facts: list[str]) -> Hit:
     """A hit from one row of the view `epochs`."""
     start_clock = row["start_clock_s"]
@@ -65,7 +70,7 @@ def hit_of(row: dict[str, Any], start_s: float, stop_s: float, score: float, fac
         stage=row["stage"],
         stage_source=row["stage_source"],
         events=list(row["events"] or []),
-        caption={part: row[f"text_{part}"] for part in PARTS if row[f"text_{part}"]},
+        caption=caption_of(row),
         substitutes=(row["substitutes"] or "").split("; ") if row["substitutes"] else [],
         why=facts,
         simulated=bool(row["simulated"]),

@@ -29,9 +29,8 @@ def explain_channels(path: Path, *, site: str | None = None, overrides: Path | N
     }
     try:
         own = load_site_channels(overrides) if overrides else SiteChannels()
-        montage = open_recording(
-            [path], cohort=site or own.cohort, overrides=own.overrides, position_codes=own.position_codes
-        ).montage
+        options = own.as_options() | ({"cohort": site} if site else {})
+        montage = open_recording([path], **options).montage
     except (BadInput, OSError) as error:
         report["error"] = str(error)
         return report

@@ -1,13 +1,12 @@
 """From a folder of recordings to a cohort: nights are read side by side, one writer embeds, stores and publishes."""
 
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from encoders.captions import PARTS
 from encoders.models import DEFAULT_ENCODER, ENCODERS, Encoder, load_encoder
 from encoders.recordings import discover
 from index import Writer
-from retrieval.night import Job, NightFiles, read_night
+from retrieval.night import Job, NightFiles, nameless, read_night
 from retrieval.private import Private
 from retrieval.subjects import read_subjects
 from retrieval.workers import run_jobs
@@ -44,21 +43,6 @@ class IngestReport:
         return asdict(self)
 
 
-class _Lazy:
-    """An encoder that is loaded once: a run that skips all never needs it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    @cached_property
-    def model(self) -> Encoder:
-        return load_encoder(self.name)
-
-    def load(self) -> None:
-        """Load it now."""
-        _ = self.model
-
-
 def ingest(
     sources: Sequence[Path],
     root: Path,
@@ -74,7 +58,7 @@ def ingest(
 ) -> IngestReport:
     """Read every recording under `sources` into the cohort at `root`; unchanged nights are skipped.
 
-    `lights`: off and on (seconds or time of day) of nights whose CSV row and annotations say nothing of them.
+    `lights`: off and on (seconds or time of day) of these nights; a CSV row that has them comes before it.
     A file that can't be read is listed in `failed` and never stops the others. What is committed outlives an
     interruption, and the same call goes on from there. Nothing is published when nothing could be read. `BadInput`
     for an option that can't be taken.
@@ -87,7 +71,7 @@ def ingest(
     site = private.site(channels)
     found, refused = discover(sources, id_key=private.key())
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
-    lazy = _Lazy(encoder)
+    model = cache(partial(load_encoder, encoder))  # loaded once, and never by a run that skips all
     notes = list(people.notes)
     done = {"recordings": 0, "epochs": 0, "skipped": 0}
     number: int | None = None
@@ -98,24 +82,24 @@ def ingest(
 
     if not found:
         return report(None)
-    with Writer(root) as writer, _scratch(root) as scratch, private:
+    with Writer(root) as writer, TemporaryDirectory(prefix="reading-", dir=root) as scratch, private:
         known = writer.fingerprints()
         notes += writer.notes
         salt = f"{encoder} {CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
         jobs = (
-            Job(s, scratch / f"{n:06d}", people.of(s.id, s.paths), people.types, known.get(s.id), private.unchanged(s),
-                salt, site, private.key(), scorer, strict_montage, lights)
+            Job(s, Path(scratch, f"{n:06d}"), people.of(s.id, s.paths), people.types, known.get(s.id),
+                private.unchanged(s), salt, site, private.key(), scorer, strict_montage, lights)
             for n, s in enumerate(found)
         )  # fmt: skip
         published = time.monotonic()
         # A recording never seen is sure to bring captions: the encoder loads while the first nights are read.
-        ahead = lazy.load if any(s.id not in known for s in found) else None
+        ahead = model if any(s.id not in known for s in found) else None
         results = run_jobs(read_night, jobs, min(workers, len(found)), meanwhile=ahead)
         for count, (job, night, error) in enumerate(results, 1):
             if error is not None:
                 failed.append({"path": str(job.source.paths[0]), "error": error})
             else:
-                _take(writer, lazy, night, done)
+                _take(writer, model, night, done)
                 private.remember(job.source, night.file_hashes)
                 notes += [f"{night.recording}: {note}" for note in night.notes]
                 failed += [{"path": path, "error": why} for path, why in night.refused]
@@ -129,26 +113,19 @@ def ingest(
     return report(number)
 
 
-def _take(writer: Writer, lazy: _Lazy, night: NightFiles, done: dict[str, int]) -> None:
+def _take(writer: Writer, model: Callable[[], Encoder], night: NightFiles, done: dict[str, int]) -> None:
     if night.skipped:
         done["skipped"] += 1
         return
     tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
-    _embed_captions(writer, lazy.model, tables["captions"])
+    _embed_captions(writer, model(), tables["captions"])
     writer.put(night.recording, night.fingerprint, tables)
     done["recordings"] += 1
     done["epochs"] += night.epochs
 
 
-@contextmanager
-def _scratch(root: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="reading-", dir=root) as folder:
-        yield Path(folder)
-
-
 def _reasons(failed: Sequence[Mapping[str, str]]) -> list[str]:
-    """Reasons without names: a manifest may be passed on, and a file's name may be a person's."""
-    return [f["error"].replace(Path(f["path"]).name, "<file>").replace(Path(f["path"]).stem, "<file>") for f in failed]
+    return [nameless(Path(f["path"]), f["error"]) for f in failed]
 
 
 def _embed_captions(writer: Writer, encoder: Encoder, captions: pl.DataFrame) -> None:

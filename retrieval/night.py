@@ -1,7 +1,6 @@
 """One night, from files to tables: what a reading process does, without torch, FAISS or the catalog.
 
-The tables go to the parent as Arrow files in a folder, which it maps; signals, where an encoder reads them, as one
-`.npy` file beside them. Paths and file names stay out of the tables.
+The tables go to the parent as Arrow files in a folder, which it maps. Paths and file names stay out of the tables.
 """
 
 import hashlib
@@ -117,8 +116,8 @@ def read_night(job: Job) -> NightFiles:
     if mark == job.known_fingerprint:
         return NightFiles(job.source.id, mark, True, {}, hashes)
     recording = open_recording(
-        job.source.paths, recording_id=job.source.id, cohort=job.site.cohort, overrides=job.site.overrides,
-        position_codes=job.site.position_codes, strict=job.strict_montage, id_key=job.id_key,
+        job.source.paths, recording_id=job.source.id, strict=job.strict_montage, id_key=job.id_key,
+        **job.site.as_options(),
     )  # fmt: skip
     # A scoring that can't be read costs the scoring, not the night: unscored is null, and the reason is said.
     refused: list[tuple[Path | None, str]] = []
@@ -140,12 +139,13 @@ def read_night(job: Job) -> NightFiles:
     night = night_report(
         recording, epochs, measures, scored, scorings, lights, age_years=age if isinstance(age, float) else None
     )
+    left_out = [f"scoring left out: {nameless(path, why)}" for path, why in refused]
     named = pl.lit(job.source.id).alias("recording")
     rows = _epoch_rows(recording, epochs, ids)
     numbers = pl.DataFrame({k: _column(v) for k, v in measures.items()})
     texts = pl.DataFrame([{f"text_{p}": w[p] for p in PARTS} for w in shown])
     tables = {
-        "recordings": _recording_row(recording, epochs, job, scorings, [_nameless(path, why) for path, why in refused]),
+        "recordings": _recording_row(recording, epochs, job, scorings, left_out),
         "subjects": pl.DataFrame(
             {"subject": [job.subject["subject"]], "subject_known": [job.subject["subject_known"]]}
         ),
@@ -162,13 +162,13 @@ def read_night(job: Job) -> NightFiles:
     for name, table in tables.items():
         paths[name] = job.folder / f"{name}.arrow"
         table.write_ipc(paths[name])
-    left_out = tuple((str(path or job.source.paths[0]), why) for path, why in refused)
-    return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes), left_out)
+    by_path = tuple((str(path or job.source.paths[0]), why) for path, why in refused)
+    return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes), by_path)
 
 
-def _nameless(path: Path | None, why: str) -> str:
-    """Why a scoring was left out, as the catalog may keep it: a file's name may be a person's."""
-    return f"scoring left out: {why.replace(path.name, '<file>').replace(path.stem, '<file>') if path else why}"
+def nameless(path: Path | None, why: str) -> str:
+    """A reason as catalog and manifest may keep it: they may be passed on, and a file's name may be a person's."""
+    return why.replace(path.name, "<file>").replace(path.stem, "<file>") if path else why
 
 
 def too_short(name: str, duration_s: float) -> str:

@@ -43,9 +43,7 @@ class Private:
         paths = tuple(Path(p) for p in entry["paths"])  # type: ignore[attr-defined]
         for path in paths:
             if not path.is_file():
-                raise BadInput(
-                    f"a file of {recording!r} is gone from {path.parent}; put it back, or ingest its new folder."
-                )
+                raise BadInput(f"a file of {recording!r} is gone; put it back, or ingest its new folder.")
         return paths
 
     def unchanged(self, source: Source) -> dict[str, str]:

@@ -55,6 +55,11 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - float(np.mean(values))) / spread if spread > 1e-9 else np.zeros_like(values)
 
 
+def matching(snapshot: Snapshot, frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """The rows whose `epoch_id` a user's expression matches."""
+    return frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
+
+
 def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool) -> Ranked:
     """Every epoch that answers `question` among the rows of `where`, best first."""
     ms: dict[str, float] = {}
@@ -104,7 +109,7 @@ def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tu
             columns += _concept_sql(concept, f"fact{number}_{j}", known)
     frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
     if where:
-        frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
+        frame = matching(snapshot, frame, where)
     asked = [f"filter{n}" for n in range(len(question.filters))] + [f"fact{n}" for n in range(len(question.facts))]
     for number, fact in enumerate(question.facts):
         frame = _fact_columns(frame, number, len(fact.concepts))

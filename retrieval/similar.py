@@ -14,7 +14,7 @@ from encoders.captions import load_measures
 from index import Snapshot
 from retrieval.details import details, hit_of, hits_of
 from retrieval.hit import Answer
-from retrieval.search import merge_runs, standardised
+from retrieval.search import matching, merge_runs, standardised
 
 _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
@@ -27,11 +27,12 @@ def _measured(snapshot: Snapshot) -> list[str]:
 def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *, where: str | None, k: int) -> Answer:
     """Stretches whose caption and measures are nearest to those of one epoch, that epoch and its run left out."""
     began = time.perf_counter()
-    columns = ("epoch_id", "recording", "epoch", "start_s", "caption_id", *_measured(snapshot))
+    measures = _measured(snapshot)
+    columns = ("epoch_id", "recording", "epoch", "start_s", "caption_id", *measures)
     frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
     target = frame.filter(pl.col("epoch_id") == epoch_id)
     if where:
-        frame = frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
+        frame = matching(snapshot, frame, where)
     near = (pl.col("recording") == target["recording"][0]) & ((pl.col("epoch") - target["epoch"][0]).abs() <= 1)
     frame = frame.filter(~near)
     if not frame.height:
@@ -42,7 +43,7 @@ def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *,
     vectors = snapshot.vectors(space, "caption", np.append(ids, target["caption_id"][0]))
     cosine = (vectors[:-1] @ vectors[-1])[spot]
     both = pl.concat([target.select(frame.columns), frame])
-    values = both.select(_measured(snapshot)).to_numpy()
+    values = both.select(measures).to_numpy()
     shared = ~np.isnan(values[0])
     values = values[:, shared]
     spread = np.nanstd(values, axis=0)
@@ -69,10 +70,7 @@ def similar_nights(snapshot: Snapshot, space: str, recording: str, *, where: str
         "SELECT recording, caption_id, count(*) AS n FROM epochs GROUP BY ALL ORDER BY recording, caption_id"
     )
     if where:
-        names = snapshot.sql("SELECT epoch_id, recording FROM epochs")
-        keep = names.filter(pl.Series(np.isin(names["epoch_id"].to_numpy(), snapshot.rows(where))))[
-            "recording"
-        ].unique()
+        keep = matching(snapshot, snapshot.sql("SELECT epoch_id, recording FROM epochs"), where)["recording"].unique()
         counts = counts.filter(pl.col("recording").is_in([*keep, recording]))
     ids = np.unique(counts["caption_id"].to_numpy())
     vectors = snapshot.vectors(space, "caption", ids)

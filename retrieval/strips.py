@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoders.recordings.timeline import Run
-from encoders.vocabulary import CHANNELS, EPOCH_S, POSITIONS
+from encoders.vocabulary import CHANNELS, POSITIONS, STEP_CHANNELS
 from index import Snapshot
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Strip:
 
 def strip_of(cohort: "Cohort", recording: str, start_s: float, stop_s: float) -> Strip:
     """The first minute of `[start_s, stop_s)`, one trace a channel that the recording has."""
-    stop_s = min(stop_s, start_s + max(_WINDOW_S, EPOCH_S))
+    stop_s = min(stop_s, start_s + _WINDOW_S)
     runs = cohort.waveform(recording, max(start_s - _PAD_S, 0.0), stop_s + _PAD_S)
     labels = cohort.labels_of(recording)
     traces = [_trace(c, runs[c], start_s, stop_s, labels.get(c, c)) for c in CHANNELS if c in runs]
@@ -58,7 +58,7 @@ def strip_of(cohort: "Cohort", recording: str, start_s: float, stop_s: float) ->
 def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: str) -> Trace:
     times: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    steps = channel in ("POS", "SPO2", "HR")
+    steps = channel in STEP_CHANNELS
     for run in runs:
         samples = np.asarray(run.samples, np.float32)
         if not steps:

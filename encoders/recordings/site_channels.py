@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from encoders.errors import BadInput
 from encoders.recordings.channel_table import load_table, parse_derivation, read_codes
@@ -32,6 +32,10 @@ class SiteChannels:
     cohort: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     position_codes: Mapping[int, str] | None = None
+
+    def as_options(self) -> dict[str, Any]:
+        """What `open_recording` takes of it, by name."""
+        return {"cohort": self.cohort, "overrides": self.overrides, "position_codes": self.position_codes}
 
 
 def load_site_channels(path: Path) -> SiteChannels:
