@@ -9,15 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import lfilter
 
-from encoders.simulation.draws import REM, Floats, TruthEvent, W, by_stage, on_grid, physiology, wander
+from encoders.simulation.draws import REM, Floats, TruthEvent, W, by_stage, constants, on_grid, wander
+from encoders.simulation.oxygen import GRID_HZ, draw_oxygen, find_desaturations
 from encoders.simulation.people import Subject
 from encoders.vocabulary import EPOCH_S
-
-GRID_HZ = 8.0
-DESATURATION_PCT = 3  # AASM 2012: 3 % or more
-NADIR_SEARCH_S = 14  # after the circulation time, before the next event's fall can be taken for this one's
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def plan_breathing(
         over, length = slice(first, last), last - first
         central = np.zeros(length, bool)
         if event.name == "hypopnea":
-            left = rng.uniform(*physiology()["breathing"]["hypopnea_flow"])
+            left = rng.uniform(*constants("breathing")["hypopnea_flow"])
             flow[over], effort[over] = left, 0.85
             paradox[over], flattened[over], snore[over] = 0.35, 0.9, np.maximum(snore[over], 0.5 * subject.snoring)
         else:
@@ -71,11 +67,11 @@ def plan_breathing(
         snore[after] = np.maximum(snore[after], subject.snoring)
     soft = round(0.6 * GRID_HZ) | 1
     flow, effort, paradox = (uniform_filter1d(gain, soft) for gain in (flow, effort, paradox))
-    oxygen = _oxygen(rng, subject, flow)
+    oxygen = draw_oxygen(rng, subject, flow)
     spo2 = np.clip(np.rint(oxygen), 50, 100).astype(np.int16)
     return Breath(
         events=tuple(events),
-        desaturations=tuple(_desaturations(subject, events, oxygen, spo2)),
+        desaturations=tuple(find_desaturations(subject, events, oxygen, spo2)),
         phase=np.cumsum(rate, dtype=np.float64) * (2 * np.pi / 60.0 / GRID_HZ),
         rate_per_min=rate, flow=flow, effort=effort, paradox=paradox, flattened=flattened, snore=snore, spo2_pct=spo2,
     )  # fmt: skip
@@ -85,7 +81,7 @@ def _place(
     rng: np.random.Generator, subject: Subject, stages: NDArray[np.int8], positions: NDArray[np.int8]
 ) -> list[TruthEvent]:
     """Apneas and hypopneas, each wholly within sleep, at the subject's rate over the night's sleep."""
-    facts = physiology()["breathing"]
+    facts = constants("breathing")
     risk = by_stage(facts["stage_factor"])[stages] * np.where(positions == 2, facts["supine_factor"], 1.0)
     asleep = stages != W
     if not asleep.any():
@@ -116,76 +112,3 @@ def _place(
             time_s = stop + gap_s
         else:
             time_s = start + 1.0
-
-
-def _oxygen(rng: np.random.Generator, subject: Subject, flow: Floats) -> NDArray[np.float64]:
-    """Saturation at 1 Hz in per cent: what was not breathed is missing one circulation time later, and is made good."""
-    ventilation = flow.reshape(-1, round(GRID_HZ)).mean(axis=1)
-    lack = np.clip(1 - uniform_filter1d(ventilation, 3), -0.35, 1.0)
-    lack[np.abs(lack) < 0.25] = 0.0  # the ordinary unevenness of breathing moves nothing
-    lack = np.concatenate([np.zeros(round(subject.circulation_s)), lack])[: len(lack)]
-    keep = np.exp(-1 / 22.0)  # recovery within about 22 s; ours
-    missing = lfilter([0.46 * subject.desaturation_gain], [1, -keep], lack)
-    level = subject.spo2_pct + 0.35 * wander(rng, len(lack), 1.0, 300.0)
-    oxygen: NDArray[np.float64] = uniform_filter1d(np.minimum(level - missing, level + 0.6), 3)
-    return oxygen
-
-
-def _desaturations(
-    subject: Subject, events: list[TruthEvent], oxygen: NDArray[np.float64], spo2: NDArray[np.int16]
-) -> list[TruthEvent]:
-    """Falls of 3 % or more in the oximeter's steps, from where the fall begins to where two thirds are made good."""
-    found: list[TruthEvent] = []
-    lag = subject.circulation_s
-    for i, event in enumerate(events):
-        begin = max(0, int(event.start_s + lag) - 4)
-        turn = int(event.stop_s + lag) - 3
-        if turn >= len(spo2):
-            continue
-        nadir = turn + int(np.argmin(oxygen[turn : turn + 3 + NADIR_SEARCH_S]))
-        top = begin + int(np.argmax(oxygen[begin : begin + 8]))
-        drop = int(spo2[top]) - int(spo2[nadir])
-        if drop < DESATURATION_PCT:
-            continue
-        until = int(events[i + 1].start_s + lag) if i + 1 < len(events) else len(spo2)
-        back = np.flatnonzero(oxygen[nadir:until] >= oxygen[nadir] + 2 / 3 * (oxygen[top] - oxygen[nadir]))
-        stop = nadir + (int(back[0]) if len(back) else max(1, until - nadir))
-        lowest = float(spo2[top : stop + 1].min())
-        found.append(TruthEvent("desaturation", float(top), float(max(stop, nadir + 1)), lowest, event.name))
-    return found
-
-
-def render_breathing(breath: Breath, rng: np.random.Generator, signal: str, rate_hz: float, subject: Subject) -> Floats:
-    """One breathing signal in arbitrary units around 1; `signal` is a canonical id of the channel table."""
-    n = round(len(breath.flow) / GRID_HZ * rate_hz)
-    at = np.arange(n) / rate_hz
-    grid = (np.arange(len(breath.flow)) + 1) / GRID_HZ
-
-    def gain(values: Floats) -> Floats:
-        return np.interp(at, grid, values).astype(np.float32)
-
-    made: Floats
-    turned = np.interp(at, grid, breath.phase)
-    # Expiration lasts longer than inspiration (about 1 : 1.5).
-    phase: Floats = np.mod(turned + 0.35 * np.cos(turned), 2 * np.pi).astype(np.float32)
-    if signal == "snore":
-        loud = gain(breath.snore) * np.maximum(np.sin(phase), 0) ** 2
-        made = (0.02 + loud) * rng.standard_normal(n, np.float32)
-        return made
-    noise = np.float32(0.012) * rng.standard_normal(n, np.float32)
-    if signal in ("thorax", "abdomen"):
-        share, turn = (0.9, 0.0) if signal == "thorax" else (1.1, 0.8 * np.pi * gain(breath.paradox))
-        drift = 0.05 * np.interp(at, np.arange(0, at[-1] + 60, 30), wander(rng, int(at[-1] / 30) + 3, 1.0, 6.0))
-        made = (-share * gain(breath.effort) * np.cos(phase - turn) + drift + noise).astype(np.float32)
-        return made
-    airflow = np.sin(phase)
-    if signal == "nasal_pressure":
-        limit = 1 - 0.55 * gain(breath.flattened)
-        airflow = np.minimum(airflow, limit)
-        airflow = np.sign(airflow) * np.abs(airflow) ** 1.5  # pressure grows faster than flow: not square-rooted here
-        made = gain(breath.flow) ** 1.5 * airflow + noise
-        return made
-    # A thermistor follows warmth, not volume: it lags, and shows a hypopnea smaller than it is.
-    gains = gain(breath.flow)
-    made = np.where(gains < 0.15, gains, gains**0.8) * np.sin(phase - 0.4) + noise
-    return made

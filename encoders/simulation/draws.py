@@ -31,9 +31,9 @@ class TruthEvent:
 
 
 @cache
-def physiology() -> dict[str, Any]:
-    """The constants of `physiology.toml`."""
-    with Path(__file__).with_name("physiology.toml").open("rb") as file:
+def constants(name: str) -> dict[str, Any]:
+    """The constants of `NAME.toml` in this folder."""
+    with Path(__file__).with_name(f"{name}.toml").open("rb") as file:
         return tomllib.load(file)
 
 
@@ -79,3 +79,8 @@ def add_waves(
         last = min(len(signal), int(np.ceil(event.stop_s * rate_hz)))
         if first < last:
             signal[first:last] += wave(i, (np.arange(first, last) / rate_hz - event.start_s).astype(np.float32))
+
+
+def stage_names(stages: NDArray[np.int8]) -> list[str]:
+    """Stage codes as the words of `vocabulary.STAGES`."""
+    return [CODES[code] for code in stages]

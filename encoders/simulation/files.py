@@ -9,22 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from encoders.errors import BadInput
-from encoders.recordings.write import EdfSignal, write_edf
+from encoders.recordings.write import write_edf
 from encoders.simulation.draws import stream
-from encoders.simulation.night import STEPS, Night, plan_night, render, truth_epochs, truth_events
+from encoders.simulation.night import Night, plan_night
 from encoders.simulation.people import Subject, draw_subject
+from encoders.simulation.recorder import record
 from encoders.simulation.scorebooks import WRITERS, edf_annotations
 from encoders.simulation.scoring import score_night
-from encoders.vocabulary import EPOCH_S, POSITIONS
+from encoders.simulation.truth import truth_epochs, truth_events
+from encoders.vocabulary import EPOCH_S
 
 HOURS = (0.25, 24.0)
-TO_UNIT = {("ecg", "uV"): 1000.0, ("emg", "mV"): 0.001}  # what we make is ECG in mV, all else electrical in uV
-STEP_LIMITS = {"spo2": (0, 100), "heart_rate": (0, 250), "body_position": (0, 9)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +47,14 @@ def site_facts() -> dict[str, dict[str, Any]]:
 
 def simulate(
     out: Path, *, nights: int, seed: int, sites: Sequence[str] | None = None, hours: float = 8.0,
-    progress: Callable[[int, int], None] | None = None,
+    ideal: bool = False, progress: Callable[[int, int], None] | None = None,
 ) -> list[SimulatedNight]:  # fmt: skip
     """Writes `nights` nights of `hours` hours to the folder `out` and says what was written, in order.
 
     Subjects come with one or two nights each and are dealt to `sites` (default: all) in turn. Beside each `NAME.edf`
     stand its annotations as the site writes them, `NAME.truth.parquet` and `NAME.truth-events.parquet`; `subjects.csv`
     lists everybody. The same arguments give the same samples on one platform, and the first nights of a longer run are
-    those of a shorter one. `progress` is called with nights done and nights in all. Raises BadInput for arguments out
+    those of a shorter one. `ideal` nights have no dirt, and a technician who agrees with the truth. `progress` is called with nights done and nights in all. Raises BadInput for arguments out
     of range, an unknown site, or a folder that already holds other recordings.
     """
     facts = site_facts()
@@ -72,7 +70,7 @@ def simulate(
         progress(0, nights)
     for done, (recording, site, subject, index, count) in enumerate(planned, 1):
         night = plan_night(seed, subject, index, count, round(hours * 3600 / EPOCH_S))
-        written.append(_write_night(out, recording, site, night))
+        written.append(_write_night(out, recording, site, night, ideal))
         if progress:
             progress(done, nights)
     _write_subjects(out / "subjects.csv", written)
@@ -110,15 +108,15 @@ def _deal(seed: int, nights: int, names: Sequence[str]) -> list[tuple[str, str, 
     return dealt
 
 
-def _write_night(out: Path, recording: str, site: str, night: Night) -> SimulatedNight:
+def _write_night(out: Path, recording: str, site: str, night: Night, ideal: bool) -> SimulatedNight:
     facts = site_facts()[site]
-    scored = score_night(night, facts["scores"])
+    scored = score_night(night, facts, ideal=ideal)
     minutes = int(stream(*night.key, "clock").integers(0, 150))
     start = datetime(1985, 1, 1, 21, 15) + timedelta(minutes=minutes)  # a date nobody takes for a real one
     embedded = facts["annotations"] == "edf+"
     edf = out / f"{recording}.edf"
     write_edf(
-        edf, _signals(night, facts), start=start, kind=facts["kind"], recording_note="simulated",
+        edf, record(night, facts), start=start, kind=facts["kind"], recording_note="simulated",
         annotations=edf_annotations(scored) if embedded else (),
     )  # fmt: skip
     annotations: tuple[Path, ...] = ()
@@ -129,26 +127,6 @@ def _write_night(out: Path, recording: str, site: str, night: Night) -> Simulate
     truth_epochs(night).write_parquet(epochs)
     truth_events(night).write_parquet(events)
     return SimulatedNight(recording, site, night.subject, edf, annotations, epochs, events)
-
-
-def _signals(night: Night, facts: dict[str, Any]) -> list[EdfSignal]:
-    """The site's signals as stored integers; what lies outside the recorder's range is clipped, as it would be."""
-    made = render(night, {channel: rate for _, channel, rate, *_ in facts["signals"]})
-    signals: list[EdfSignal] = []
-    for label, channel, rate, unit, limit in facts["signals"]:
-        samples: NDArray[Any] = made.pop(channel)
-        if channel in STEPS:
-            low, high = STEP_LIMITS[channel]
-            if channel == "body_position":
-                codes = np.array([facts["position"][POSITIONS[code]] for code in range(len(POSITIONS))], np.int16)
-                samples = codes[samples]
-            signals.append(EdfSignal(label, samples, rate, unit, low, high, low, high))
-            continue
-        family = "ecg" if "ecg" in channel else "emg" if channel.startswith("emg_") else ""
-        gain = TO_UNIT.get((family, unit), 1.0) * 65535 / (2 * limit)
-        stored = np.clip(np.rint(samples * np.float32(gain) - 0.5), -32768, 32767).astype(np.int16)
-        signals.append(EdfSignal(label, stored, rate, unit, -limit, limit, -32768, 32767))
-    return signals
 
 
 def _write_subjects(path: Path, written: Sequence[SimulatedNight]) -> None:

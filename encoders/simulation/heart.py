@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from encoders.simulation import breathing
 from encoders.simulation.breathing import Breath
-from encoders.simulation.draws import REM, Floats, TruthEvent, by_stage, on_grid, physiology, wander
+from encoders.simulation.draws import REM, Floats, TruthEvent, by_stage, constants, on_grid, wander
 from encoders.simulation.people import Subject
 
 GRID_HZ = 8.0  # that of breathing, whose phase sets the sinus arrhythmia
@@ -29,7 +28,7 @@ def plan_heart(
     n = len(breath.phase)
     rem = on_grid(stages == REM, GRID_HZ, 30.0)
     v = subject.heart_variability
-    change = on_grid(by_stage(physiology()["heart"]["stage_factor"])[stages], GRID_HZ, 40.0) - 1
+    change = on_grid(by_stage(constants("heart")["stage_factor"])[stages], GRID_HZ, 40.0) - 1
     change = change + v * (0.018 + 0.02 * rem) * wander(rng, n, GRID_HZ, 60.0)  # very low frequency, more in REM
     change = change + v * (0.015 + 0.01 * rem) * wander(rng, n, GRID_HZ, 5.0)  # low frequency, around 0.1 Hz
     change = change + v * 0.03 * (1 - 0.5 * rem) * np.minimum(breath.effort, 1.3) * np.sin(breath.phase)
@@ -59,14 +58,14 @@ def _race(swing: Floats, at: int, height: float) -> None:
 def render_ecg(heart: Heart, breath: Breath, rng: np.random.Generator, rate_hz: float) -> Floats:
     """One lead in mV: a P-QRS-T for each beat, its height and baseline moved by breathing."""
     n = round(len(heart.rate_per_min) / GRID_HZ * rate_hz)
-    grid = (np.arange(len(breath.effort)) + 1) / breathing.GRID_HZ
+    grid = (np.arange(len(breath.effort)) + 1) / GRID_HZ
     chest = np.interp(heart.beats_s, grid, breath.effort * np.sin(breath.phase)).astype(np.float32)
     before, length = 0.32, int(0.80 * rate_hz)
     first = np.ceil((heart.beats_s - before) * rate_hz).astype(np.int64)
     t = ((first[:, None] + np.arange(length)) / rate_hz - heart.beats_s[:, None]).astype(np.float32)
     spacing = np.sqrt(np.diff(heart.beats_s, append=heart.beats_s[-1] + 1)).astype(np.float32)[:, None]
     beat = np.zeros_like(t)
-    for offset, width, height in physiology()["heart"]["waves"]:
+    for offset, width, height in constants("heart")["waves"]:
         centre = offset * spacing if offset > 0.1 else offset  # T follows the RR interval as QT does
         reach = 0.25 if offset > 0.1 else 5 * width  # beyond it the wave is nothing
         near = slice(max(0, int((before + offset - reach) * rate_hz)), int((before + offset + reach) * rate_hz) + 2)

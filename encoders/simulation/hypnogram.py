@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.simulation.draws import CODES, N1, N2, N3, REM, W, physiology
+from encoders.simulation.draws import CODES, N1, N2, N3, REM, W, constants
 from encoders.simulation.people import Subject
 
 
@@ -12,7 +12,7 @@ def draw_hypnogram(rng: np.random.Generator, subject: Subject, n_epochs: int) ->
 
     Nights shorter than `whole_night_hours` are the same night played faster, so that every stage still occurs.
     """
-    facts = physiology()["hypnogram"]
+    facts = constants("hypnogram")
     pace = min(1.0, n_epochs / 120 / facts["whole_night_hours"])
     per_min = 2 * pace  # epochs per simulated minute
     stages = np.full(n_epochs, W, np.int8)
@@ -40,7 +40,7 @@ def _period(
     following: dict[str, dict[str, float]], pace: float, subject: Subject, n3: float,
 ) -> tuple[int, int]:  # fmt: skip
     """Fills `stages[now:end]` bout by bout; returns where it stopped and the stage it would go on with."""
-    dwell = physiology()["hypnogram"]["dwell"]
+    dwell = constants("hypnogram")["dwell"]
     while now < end:
         mean, sd = dwell[CODES[stage]]
         gain = subject.wake_gain if stage == W else subject.slow_wave_gain if stage == N3 else 1.0

@@ -4,14 +4,14 @@ Stages are the true ones; edges of events move by a few tenths of a second and a
 the AASM minima. Disagreement between people about stages and events is not simulated yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from encoders.simulation.brain import stage_names
-from encoders.simulation.draws import TruthEvent, stream
+from encoders.simulation.draws import TruthEvent, stage_names, stream
 from encoders.simulation.night import Night
 from encoders.vocabulary import EVENTS
 
@@ -31,8 +31,9 @@ class Scored:
     lights_on_s: float
 
 
-def score_night(night: Night, kinds: Sequence[str]) -> Scored:
-    """The night as scored for `kinds` (of `vocabulary.KINDS`); what is not among them is left out."""
+def score_night(night: Night, site: Mapping[str, Any], *, scorer: int = 0, ideal: bool = False) -> Scored:
+    """The night as the site's technician number `scorer` scored it; kinds that are not in `site["scores"]` are left out."""
+    kinds = site["scores"]
     rng = stream(*night.key, "technician")
     events: list[TruthEvent] = []
     for event in night.events:

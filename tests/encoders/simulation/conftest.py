@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from encoders.simulation.night import Night, plan_night, render
+from encoders.simulation.night import Night, plan_night
 from encoders.simulation.people import draw_subject
+from encoders.simulation.render import render
 
 SEED = 11
 

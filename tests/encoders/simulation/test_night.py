@@ -3,8 +3,10 @@
 import numpy as np
 
 from encoders.simulation.draws import N2, N3, REM, W
-from encoders.simulation.night import RESPIRATORY, Night, plan_night, render, truth_epochs, truth_events
+from encoders.simulation.night import RESPIRATORY, Night, plan_night
 from encoders.simulation.people import draw_subject
+from encoders.simulation.render import render
+from encoders.simulation.truth import truth_epochs, truth_events
 from encoders.vocabulary import POSITIONS, STAGES
 
 

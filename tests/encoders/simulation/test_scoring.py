@@ -6,7 +6,7 @@ from encoders.vocabulary import EVENTS, KINDS
 
 
 def test_scored_edges_are_near_the_true_ones_and_keep_the_minima(sick: Night) -> None:
-    scored = score_night(sick, KINDS)
+    scored = score_night(sick, {"scores": KINDS}, ideal=True)
     for name in ("obstructive apnea", "hypopnea", "arousal"):
         true, marked = sick.named(name), [e for e in scored.events if e.name == name]
         assert len(true) == len(marked)
@@ -18,7 +18,10 @@ def test_scored_edges_are_near_the_true_ones_and_keep_the_minima(sick: Night) ->
 
 
 def test_what_a_site_does_not_score_is_left_out_and_moves_no_other_edge(sick: Night) -> None:
-    everything, some = score_night(sick, KINDS), score_night(sick, ("stages", "arousals"))
+    everything, some = (
+        score_night(sick, {"scores": KINDS}, ideal=True),
+        score_night(sick, {"scores": ("stages", "arousals")}, ideal=True),
+    )
     assert {EVENTS[e.name] for e in some.events} == {"arousals"}
     assert list(some.events) == [e for e in everything.events if e.name == "arousal"]
 
