@@ -6,6 +6,8 @@ from types import ModuleType
 
 from encoders.errors import BadInput
 
+_OPERATOR = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
 
 @cache
 def open_clip() -> ModuleType:
@@ -23,20 +25,23 @@ def open_clip() -> ModuleType:
         ) from missing
     if not hasattr(open_clip, "CoCaLoss"):
         raise BadInput(
-            f"the package open_clip at {open_clip.__file__} is not open_clip_torch (SleepLM's own repository uses the same "
-            "name); take it off the path, then: pip install 'sleepsearch[sleeplm]'"
+            f"the package open_clip at {open_clip.__file__} is not open_clip_torch (SleepLM's repository uses "
+            "the same name); take it off the path, then: pip install 'sleepsearch[sleeplm]'"
         )
-    return open_clip
+    found: ModuleType = open_clip
+    return found
 
 
 def _mend_torchvision() -> None:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
         for operator in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
         import torchvision  # noqa: F401

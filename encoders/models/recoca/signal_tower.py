@@ -6,7 +6,7 @@ comes after each residual sum. Attention runs through torch's scaled_dot_product
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from encoders.models.recoca.config import SignalConfig
 
@@ -56,7 +56,7 @@ class AxialAttention(nn.Module):
         cos, sin = (table.to(x.dtype) for table in self.rotary_emb.table(steps))
         split = (n, steps, self.heads, width // self.heads)
         q, k, v = (proj(x).view(split).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        mixed = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        mixed = functional.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(n, steps, width))
         return out
 
@@ -70,7 +70,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`SiLU(w1 x) * w2 x`."""
-        return F.silu(self.w1(x), inplace=not self.training) * self.w2(x)
+        return functional.silu(self.w1(x), inplace=not self.training) * self.w2(x)
 
 
 class SwiGLU(nn.Module):
@@ -92,14 +92,14 @@ class Block(nn.Module):
 
     def __init__(self, config: SignalConfig, channel_rotary: Rotary) -> None:
         super().__init__()
-        width, heads, head = config.transformer_width, config.transformer_heads, config.transformer_width // config.transformer_heads
+        width, heads = config.transformer_width, config.transformer_heads
         hidden = int(width * config.mlp_ratio)
         self.channel_attention = AxialAttention(width, heads, channel_rotary)
         self.channel_norm, self.channel_mlp_norm = nn.RMSNorm(width, RMS_EPS), nn.RMSNorm(width, RMS_EPS)
         self.channel_mlp = SwiGLU(width, hidden)
         layers = range(config.num_temporal_layers)
         self.temporal_attention_layers = nn.ModuleList(
-            AxialAttention(width, heads, Rotary(head, learned=False)) for _ in layers
+            AxialAttention(width, heads, Rotary(width // heads, learned=False)) for _ in layers
         )
         self.temporal_norms = nn.ModuleList(nn.RMSNorm(width, RMS_EPS) for _ in layers)
         self.temporal_mlps = nn.ModuleList(SwiGLU(width, hidden) for _ in layers)
@@ -114,7 +114,11 @@ class Block(nn.Module):
         x = self.channel_mlp_norm(x + self.dropout(self.channel_mlp(x)))
         x = x.view(batch, patches, channels, width).transpose(1, 2).reshape(batch * channels, patches, width)
         for attention, norm, mlp, mlp_norm in zip(
-            self.temporal_attention_layers, self.temporal_norms, self.temporal_mlps, self.temporal_mlp_norms, strict=True
+            self.temporal_attention_layers,
+            self.temporal_norms,
+            self.temporal_mlps,
+            self.temporal_mlp_norms,
+            strict=True,
         ):
             x = norm(x + self.dropout(attention(x)))
             x = mlp_norm(x + self.dropout(mlp(x)))
@@ -146,8 +150,8 @@ class Patching(nn.Module):
     def forward(self, signals: Tensor) -> Tensor:
         """`(batch, channels, samples)` to `(batch, channels, patches, conv_embed_dim)`."""
         weight = self.conv_patching.weight
-        windows = signals.unflatten(-1, (-1, weight.shape[-1]))
-        return F.linear(windows, weight[:, 0], self.conv_patching.bias)
+        windows = signals.view(*signals.shape[:2], -1, weight.shape[-1])
+        return functional.linear(windows, weight[:, 0], self.conv_patching.bias)
 
 
 class SignalTower(nn.Module):

@@ -1,4 +1,4 @@
-"""The text side on open_clip's own modules: the text tower as it is, the caption decoder with condition vectors before it."""
+"""The text side on open_clip's own modules: its text tower, and its decoder with condition vectors before the text."""
 
 import torch
 from torch import Tensor, nn

@@ -1,0 +1,182 @@
+"""`sleeplm:<source>`: the published SleepLM checkpoint behind our encoder contract.
+
+Source of the format: the public reference (github.com/yang-ai-lab/SleepLM, MIT) and its description in the paper, arXiv
+2602.23605. The scope of its normalisation is not published: we take the z-score of each channel over the recording,
+clipped at 6, as the same group's later preprocessing does; positions are codes and are not normalised.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoders.errors import BadInput
+from encoders.models.devices import Placement, batch_size, place
+from encoders.models.weights import Weights, find_weights
+from encoders.recordings.epochs import Epochs
+from encoders.vocabulary import CHANNELS
+
+if TYPE_CHECKING:
+    import torch
+
+    from encoders.models.recoca import Decoding, ReCoCa, ReCoCaConfig
+
+SCHEME = "sleeplm:"
+READS = CHANNELS[:10]  # its own order, which our vocabulary follows; the oximeter and the heart rate are not among them
+PARTS = ("brain", "heart", "respiratory", "position_muscle", "stage_event")  # caption channels 0 to 4
+CLIP_SD = 6.0
+UNKNOWN_POSITION = -1.0
+_TEXTS_AT_ONCE = 16
+_CONFIG = Path(__file__).with_name("sleeplm-base.json")
+
+
+class SleepLM:
+    """See `encoders.models.encoder.Encoder`; a tower loads when first needed, the decoder for captions alone."""
+
+    dim: int
+    channels: tuple[str, ...] = READS
+    trained_on: tuple[str, ...] = ("SHHS", "MrOS", "CFS", "CCSHS", "WSC")
+    # Said beside what it generates; it merges N1 and N2 into light sleep.
+    caveats = (
+        "SleepLM reads no oximeter: the SpO2 in its heart caption is inferred, not measured",
+        "SleepLM knows N1 and N2 as one stage (light sleep)",
+    )
+
+    def __init__(self, source: str, *, device: str = "auto", dtype: str = "auto") -> None:
+        from encoders.models.recoca import ReCoCaConfig
+
+        self._weights: Weights = find_weights(source)
+        self.name = SCHEME + self._weights.source
+        self._config: ReCoCaConfig = ReCoCaConfig.read(self._weights.config or _CONFIG)
+        self.dim = self._config.embed_dim
+        wanted = len(READS), self._config.biosignals_cfg.signal_length
+        if wanted != (self._config.biosignals_cfg.input_channels, 1920):
+            raise BadInput(
+                f"{self.name}: reads {self._config.biosignals_cfg.input_channels} channels; our adapter has ten"
+            )
+        self._placement: Placement = place(device, dtype)
+        self.runs_on = str(self._placement) + (", random weights" if self._weights.random else "")
+        self._towers: dict[str, ReCoCa] = {}
+
+    @cached_property
+    def space(self) -> str:
+        """`sleeplm-<8 hex>` of the weights' SHA-256."""
+        return f"sleeplm-{self._weights.sha256[:8]}"
+
+    def tower(self, part: str) -> "ReCoCa":
+        """The model with this part alone, loaded once."""
+        if part not in self._towers:
+            parts = ("text", "text_decoder") if part == "text_decoder" else (part,)
+            self._towers[part] = self._weights.load(self._config, parts).to(
+                self._placement.device, self._placement.dtype
+            )
+        return self._towers[part]
+
+    def embed_epochs(self, epochs: Epochs) -> np.ndarray:
+        """Unit vectors of epochs, float32 `(n, 512)`; no text and no decoder takes part."""
+        import torch
+
+        out = np.zeros((len(epochs), self.dim), np.float32)
+        with torch.inference_mode():
+            for rows, signals in self._batches(epochs):
+                out[rows] = self.tower("biosignals").embed_signals(signals).float().cpu().numpy()
+        return out
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors of sentences, float32 `(len(texts), 512)`; what exceeds 256 tokens is cut, as in training."""
+        import torch
+
+        out = np.zeros((len(texts), self.dim), np.float32)
+        order = np.argsort([len(text) for text in texts], kind="stable")  # like lengths together: less padding
+        with torch.inference_mode():
+            for first in range(0, len(texts), _TEXTS_AT_ONCE):
+                rows = order[first : first + _TEXTS_AT_ONCE]
+                ids = tokenizer(self._config.text_cfg.context_length)([texts[i] for i in rows])
+                out[rows] = self.tower("text").embed_texts(ids.to(self._placement.device)).cpu().numpy()
+        return out
+
+    def describe(
+        self, epochs: Epochs, parts: Sequence[str] | None = None, *, decoding: "Decoding | None" = None
+    ) -> list[dict[str, str]]:
+        """Generated captions by part, one dictionary an epoch; greedy as published unless `decoding` says otherwise."""
+        import torch
+
+        from encoders.models.recoca import generate
+
+        chosen = list(PARTS if parts is None else parts)
+        if unknown := [part for part in chosen if part not in PARTS]:
+            raise BadInput(f"caption part {unknown[0]!r}: {self.name} writes {', '.join(PARTS)}")
+        found: list[dict[str, str]] = [{} for _ in range(len(epochs))]
+        with torch.inference_mode():
+            for rows, signals in self._batches(epochs, at_most=16):
+                tokens = self.tower("biosignals").biosignals(signals)[1].repeat_interleave(len(chosen), 0)
+                indices = torch.tensor([[PARTS.index(part), -1] for part in chosen], device=tokens.device)
+                ids = generate(self.tower("text_decoder"), tokens, indices.repeat(len(signals), 1), decoding)
+                texts = iter(decode(ids.tolist()))
+                for row in range(rows.start, rows.stop):
+                    found[row] = {part: next(texts) for part in chosen}
+        return found
+
+    def _batches(self, epochs: Epochs, at_most: int = 512) -> "Iterator[tuple[slice, torch.Tensor]]":
+        """Normalised epochs on the device; on a GPU from two pinned buffers, so that copies run beside the model."""
+        import torch
+
+        size = min(at_most, batch_size(self._placement, _bytes_per_epoch(self._config, self._placement)))
+        pinned = self._placement.device.type == "cuda"
+        buffers = [torch.empty(size, len(READS), 1920, pin_memory=True) for _ in range(2)] if pinned else []
+        copied: list[Any] = [torch.cuda.Event() for _ in buffers]
+        for turn, first in enumerate(range(0, len(epochs), size)):
+            rows = slice(first, min(first + size, len(epochs)))
+            signals = torch.from_numpy(normalised(epochs[rows]))
+            if pinned:
+                copied[turn % 2].synchronize()  # the copy before the last one has left this buffer
+                buffer = buffers[turn % 2][: len(signals)].copy_(signals)
+                signals = buffer.to(self._placement.device, non_blocking=True)
+                copied[turn % 2].record()
+            yield rows, signals.to(self._placement.dtype)
+
+
+def normalised(epochs: Epochs) -> np.ndarray:
+    """The published input, float32 `(n, 10, 1920)`: z-scores over the recording, zeros where missing, codes."""
+    if epochs.signals is None or epochs.statistics is None:
+        raise ValueError("epochs without signals can't be embedded: build them with signals=True")
+    waves = len(READS) - 1
+    mean, sd = epochs.statistics.mean[:waves], epochs.statistics.sd[:waves]
+    there = epochs.present[:, :waves] & np.isfinite(sd) & (sd > 0)
+    out = np.empty((len(epochs), len(READS), epochs.signals.shape[2]), np.float32)
+    scaled = (epochs.signals[:, :waves] - mean[:, None]) / np.where(sd > 0, sd, 1)[:, None]
+    out[:, :waves] = np.where(there[:, :, None], np.clip(scaled, -CLIP_SD, CLIP_SD), 0.0)
+    out[:, waves] = np.where(epochs.present[:, waves, None], epochs.signals[:, waves], UNKNOWN_POSITION)
+    return out
+
+
+@cache
+def tokenizer(context_length: int = 256) -> Any:
+    """open_clip's byte-pair tokenizer: texts to ids `(n, context_length)`, padded with 0."""
+    from encoders.models.door import open_clip
+
+    return open_clip().tokenizer.SimpleTokenizer(context_length=context_length)
+
+
+def decode(rows: Sequence[Sequence[int]]) -> list[str]:
+    """Ids to plain text: what the tokenizer spaced out (`3 9 . 0 5 %`) is closed up again."""
+    from encoders.models.recoca.text import EOT, PAD, SOT
+
+    texts = []
+    for row in rows:
+        text = tokenizer().decode([i for i in row if i not in (SOT, EOT, PAD)])
+        text = re.sub(r"(?<=\d) ?([.]) ?(?=\d)", r"\1", text)
+        text = re.sub(r"(?<=[\d.]) (?=\d)", "", text)
+        texts.append(re.sub(r" ([.,;:%!?)])", r"\1", text).strip())
+    return texts
+
+
+def _bytes_per_epoch(config: "ReCoCaConfig", placement: Placement) -> int:
+    """Activations that live at once while an epoch passes through a feed-forward layer, the widest place."""
+    signal = config.biosignals_cfg
+    tokens = signal.input_channels * signal.signal_length // signal.patch_size
+    width = signal.transformer_width * (4 + 3 * signal.mlp_ratio)
+    return int(tokens * width * placement.dtype.itemsize)
