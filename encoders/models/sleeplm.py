@@ -30,6 +30,8 @@ PARTS = ("brain", "heart", "respiratory", "position_muscle", "stage_event")  # c
 CLIP_SD = 6.0
 UNKNOWN_POSITION = -1.0
 _TEXTS_AT_ONCE = 16
+# Names that end in a digit: electrodes, stages, SpO2.
+_NAME = re.compile(r"\b(spo(?= 2)|[ame](?= [12])|o(?= [12])|[cf](?= [34])|n(?= [123])) (\d)(?! ?\.)")
 _CONFIG = Path(__file__).with_name("sleeplm-base.json")
 
 
@@ -127,7 +129,7 @@ class SleepLM:
         size = min(at_most, batch_size(self._placement, _bytes_per_epoch(self._config, self._placement)))
         pinned = self._placement.device.type == "cuda"
         buffers = [torch.empty(size, len(READS), 1920, pin_memory=True) for _ in range(2)] if pinned else []
-        copied: list[Any] = [torch.cuda.Event() for _ in buffers]
+        copied: list[Any] = [torch.cuda.Event() for _ in buffers]  # type: ignore[no-untyped-call]
         for turn, first in enumerate(range(0, len(epochs), size)):
             rows = slice(first, min(first + size, len(epochs)))
             signals = torch.from_numpy(normalised(epochs[rows]))
@@ -168,9 +170,10 @@ def decode(rows: Sequence[Sequence[int]]) -> list[str]:
     texts = []
     for row in rows:
         text = tokenizer().decode([i for i in row if i not in (SOT, EOT, PAD)])
+        text = _NAME.sub("\\1\\2\0", text)  # the mark keeps `spo2 98` from becoming `spo298`
         text = re.sub(r"(?<=\d) ?([.]) ?(?=\d)", r"\1", text)
         text = re.sub(r"(?<=[\d.]) (?=\d)", "", text)
-        texts.append(re.sub(r" ([.,;:%!?)])", r"\1", text).strip())
+        texts.append(re.sub(r" ([.,;:%!?)])", r"\1", text).replace("\0", "").strip())
     return texts
 
 

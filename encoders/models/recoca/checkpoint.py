@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +17,6 @@ from encoders.models.recoca.model import PARTS, ReCoCa
 from encoders.models.recoca.signal_tower import Rotary
 from encoders.models.recoca.text import CaptionDecoder, TextTower
 
-if TYPE_CHECKING:
-    from safetensors import safe_open
-
 WRAPPERS = ("module.", "_orig_mod.")  # what data-parallel training and torch.compile put before every key
 _SHARED_ROPE = "biosignals.shared_channel_rope.freqs"
 _LISTED = 8  # keys named in an error
@@ -28,8 +25,8 @@ _LISTED = 8  # keys named in an error
 class _Safetensors(Mapping[str, Tensor]):
     """The tensors of a .safetensors file, each mapped when it is asked for."""
 
-    def __init__(self, file: "safe_open") -> None:
-        self._file: Any = file  # untyped
+    def __init__(self, file: Any) -> None:
+        self._file = file
         self._keys: list[str] = list(self._file.keys())
 
     def __getitem__(self, key: str) -> Tensor:
@@ -76,7 +73,7 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         kinds = ", ".join(map(str, found)) if isinstance(found, dict) else type(found).__name__
         raise BadInput(
-            f"{path.name}: holds no state dict; expected tensors by name, bare or under 'state_dict', found {kinds[:99]}"
+            f"{path.name}: holds no state dict; expected tensors by name or under 'state_dict', found {kinds[:99]}"
         )
     return state
 

@@ -8,7 +8,7 @@ from typing import Any
 from encoders.errors import BadInput
 
 # What the published configuration says of parts that this family has in one form only.
-_FIXED = {
+_FIXED: dict[str, dict[str, Any]] = {
     "biosignals_cfg": {
         "architecture": "pure_transformer", "activation": "swiglu", "norm_type": "rmsnorm", "mlp_bias": False,
         "share_channel_rope": True, "pool_type": "attn", "sampling_rate": 64,
@@ -113,7 +113,7 @@ def _without_fixed(part: str, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in fixed}
 
 
-def _part(kind: type, name: str, given: dict[str, Any]) -> Any:
+def _part(kind: Any, name: str, given: dict[str, Any]) -> Any:
     fields = _without_fixed(name, given) if name else given
     unknown = [field for field in fields if field not in kind.__dataclass_fields__]
     if unknown:

@@ -111,10 +111,9 @@ class _Captioner:
         ):
             x = self.own.attend(layer, x)
             width, heads = block.attn.embed_dim, block.attn.num_heads
-            query = functional.linear(block.ln_1(x), block.attn.in_proj_weight[:width], block.attn.in_proj_bias[:width])
-            mixed = functional.scaled_dot_product_attention(
-                query.unflatten(2, (heads, -1)).transpose(1, 2), keys, values
-            )
+            into = block.attn.in_proj_weight[:width], block.attn.in_proj_bias[:width]
+            query = functional.linear(block.ln_1(x), *into).view(*x.shape[:2], heads, -1).transpose(1, 2)
+            mixed = functional.scaled_dot_product_attention(query, keys, values)
             x = x + block.attn.out_proj(mixed.transpose(1, 2).flatten(2))
             x = x + block.mlp(block.ln_2(x))
         self.own.filled += x.shape[1]
@@ -124,10 +123,9 @@ class _Captioner:
 def _cross_pair(block: Any, signal_tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values of the signal tokens for one cross-attention block, `(rows, heads, tokens, head)` each."""
     attention, width = block.attn, block.attn.embed_dim
-    both = functional.linear(
-        block.ln_1_kv(signal_tokens), attention.in_proj_weight[width:], attention.in_proj_bias[width:]
-    )
-    keys, values = both.unflatten(2, (2, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    into = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
+    both = functional.linear(block.ln_1_kv(signal_tokens), *into)
+    keys, values = both.view(*both.shape[:2], 2, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
     return keys, values
 
 

@@ -151,7 +151,8 @@ class Patching(nn.Module):
         """`(batch, channels, samples)` to `(batch, channels, patches, conv_embed_dim)`."""
         weight = self.conv_patching.weight
         windows = signals.view(*signals.shape[:2], -1, weight.shape[-1])
-        return functional.linear(windows, weight[:, 0], self.conv_patching.bias)
+        patches: Tensor = functional.linear(windows, weight[:, 0], self.conv_patching.bias)
+        return patches
 
 
 class SignalTower(nn.Module):
