@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from encoders.captions import load_measures, load_nights
 from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
-from encoders.recordings import Recording, open_recording
+from encoders.recordings import Recording, build_epochs, open_recording
 from encoders.recordings.timeline import Run, clock
 from encoders.vocabulary import CHANNELS
 from index import Snapshot
@@ -24,6 +25,7 @@ from retrieval.private import Private
 from retrieval.question import read_question
 from retrieval.search import matching, merge_runs, rank
 from retrieval.similar import similar_epochs, similar_nights
+from retrieval.spaces import encoder_of
 from retrieval.strips import Strip, strip_of
 
 
@@ -39,18 +41,27 @@ class Place:
 class Cohort:
     """A directory of recordings made searchable. Readers never block the writer, nor wait for it."""
 
-    def __init__(self, root: Path | str, *, encoder: str = DEFAULT_ENCODER, device: str = "auto") -> None:
+    def __init__(self, root: Path | str, *, encoder: str | None = None, device: str = "auto") -> None:
         self.root = Path(root)
-        self._encoder_name, self._device = encoder, device
         self.snapshot = Snapshot.open(self.root)
+        self._encoder_name, self._device = encoder or encoder_of(self.snapshot), device
 
     def __repr__(self) -> str:
         return f"Cohort({self.root.name}, snapshot {self.snapshot.number}, {self._encoder_name})"
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder of this cohort's space, loaded when a question first needs it."""
-        encoder = load_encoder(self._encoder_name, device=self._device)
+        """The encoder of this cohort's captions, loaded when a question first needs it."""
+        return self._known(load_encoder(DEFAULT_ENCODER, device=self._device))
+
+    @cached_property
+    def reader(self) -> Encoder | None:
+        """The encoder that compares words with signals, where the cohort has one."""
+        if self._encoder_name == DEFAULT_ENCODER:
+            return None
+        return self._known(load_encoder(self._encoder_name, device=self._device))
+
+    def _known(self, encoder: Encoder) -> Encoder:
         spaces = self.snapshot.spaces()
         if encoder.space not in spaces:
             have = ", ".join(spaces) or "none"
@@ -75,7 +86,7 @@ class Cohort:
         began = time.perf_counter()
         self.snapshot.refresh()
         question = read_question(words)
-        ranked = rank(self.snapshot, self.encoder, question, where=where, exact=exact)
+        ranked = rank(self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader)
         runs = merge_runs(ranked.frame, k)
         hits = hits_of(self.snapshot, ranked.frame, runs, question)
         conditions = [f.sql for f in question.filters] + ([where] if where else [])
@@ -113,8 +124,8 @@ class Cohort:
     def describe(self, place: str, *, nearest: int = 5) -> dict[str, Any]:
         """What was measured and scored at `RECORDING@TIME`, or in the night `RECORDING`, in words.
 
-        `captions` holds measured facts by part; `generated` what a decoder wrote (none here); `nearest` other epochs
-        with the nearest captions, or nights.
+        `captions` holds measured facts by part; `generated` what the encoder's decoder wrote of the signals, with
+        `caveats` where there are any; `nearest` other epochs with the nearest captions, or nights.
         """
         at = self.locate(place)
         around = self.similar(place, k=nearest)
@@ -129,8 +140,17 @@ class Cohort:
                     "nearest": near, "night": {k: v for k, v in row.items() if k != "report"},
                     "notes": understood["notes"]}  # fmt: skip
         row = details(self.snapshot, [at.epoch_id])[at.epoch_id]
-        return {"recording": at.recording, "start_s": at.start_s,
-                "captions": caption_of(row), "generated": {}, "nearest": near}  # fmt: skip
+        generated, caveats = self._generated(at)
+        return {"recording": at.recording, "start_s": at.start_s, "captions": caption_of(row), "generated": generated,
+                "caveats": caveats, "nearest": near}  # fmt: skip
+
+    def _generated(self, at: Place) -> tuple[dict[str, str], list[str]]:
+        """What the decoder says of one epoch, read from its file, and what must be known of such captions."""
+        if self.reader is None or at.start_s is None:
+            return {}, []
+        epochs = build_epochs(self._recording(at.recording), np.array([at.start_s]))
+        (generated,) = self.reader.describe(epochs)
+        return generated, list(self.reader.caveats) if generated else []
 
     def nights(self, *, where: str | None = None) -> pl.DataFrame:
         """The cohort table, one row a night; `where` is an SQL expression over the view `epochs` (a night counts when

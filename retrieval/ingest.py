@@ -13,11 +13,13 @@ import numpy as np
 import polars as pl
 
 from encoders.captions import PARTS
-from encoders.models import DEFAULT_ENCODER, ENCODERS, Encoder, load_encoder
+from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
 from encoders.recordings import discover
-from index import Writer
+from index import CohortProblem, Snapshot, Writer
 from retrieval.night import Job, NightFiles, nameless, read_night
 from retrieval.private import Private
+from retrieval.signals import load_epochs
+from retrieval.spaces import encoder_of
 from retrieval.subjects import read_subjects
 from retrieval.workers import run_jobs
 
@@ -47,7 +49,7 @@ def ingest(
     sources: Sequence[Path],
     root: Path,
     *,
-    encoder: str = DEFAULT_ENCODER,
+    encoder: str | None = None,
     subjects: Path | None = None,
     workers: int = 1,
     scorer: str | None = None,
@@ -58,20 +60,22 @@ def ingest(
 ) -> IngestReport:
     """Read every recording under `sources` into the cohort at `root`; unchanged nights are skipped.
 
+    Captions are embedded by `text:minilm`; an `encoder` that reads signals embeds every epoch too (default: that of the
+    cohort). Adding one reads the nights again for their signals and leaves all else as it is.
     `lights`: off and on (seconds or time of day) of these nights; a CSV row that has them comes before it.
     A file that can't be read is listed in `failed` and never stops the others. What is committed outlives an
     interruption, and the same call goes on from there. Nothing is published when nothing could be read. `BadInput`
     for an option that can't be taken.
     """
     began = time.monotonic()
-    if encoder not in ENCODERS:
-        load_encoder(encoder)  # refuses an unknown name before anything is read
+    name = encoder or _encoder_of(root)
+    reader = None if name == DEFAULT_ENCODER else load_encoder(name)  # refused, if at all, before anything is read
     people = read_subjects(subjects)
     private = Private(root)
     site = private.site(channels)
     found, refused = discover(sources, id_key=private.key())
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
-    model = cache(partial(load_encoder, encoder))  # loaded once, and never by a run that skips all
+    model = cache(partial(load_encoder, DEFAULT_ENCODER))  # loaded once, and never by a run that skips all
     notes = list(people.notes)
     done = {"recordings": 0, "epochs": 0, "skipped": 0}
     number: int | None = None
@@ -85,12 +89,19 @@ def ingest(
     with Writer(root) as writer, TemporaryDirectory(prefix="reading-", dir=root) as scratch, private:
         known = writer.fingerprints()
         notes += writer.notes
-        salt = f"{encoder} {CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
+        salt = f"{CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
+        bare = _unembedded(writer, reader) if reader else set()
         jobs = (
             Job(s, Path(scratch, f"{n:06d}"), people.of(s.id, s.paths), people.types, known.get(s.id),
-                private.unchanged(s), salt, site, private.key(), scorer, strict_montage, lights)
+                private.unchanged(s), salt, site, private.key(), scorer, strict_montage, lights,
+                reader is not None, s.id not in bare)
             for n, s in enumerate(found)
         )  # fmt: skip
+        default = reader.space if reader else model().space if encoder else None
+
+        def publish() -> int:
+            return writer.publish({"failed": _reasons(failed)}, default_space=default)
+
         published = time.monotonic()
         # A recording never seen is sure to bring captions: the encoder loads while the first nights are read.
         ahead = model if any(s.id not in known for s in found) else None
@@ -99,7 +110,7 @@ def ingest(
             if error is not None:
                 failed.append({"path": str(job.source.paths[0]), "error": error})
             else:
-                _take(writer, model, night, done)
+                _take(writer, model, reader, night, done)
                 private.remember(job.source, night.file_hashes)
                 notes += [f"{night.recording}: {note}" for note in night.notes]
                 failed += [{"path": path, "error": why} for path, why in night.refused]
@@ -107,19 +118,42 @@ def ingest(
             if progress:
                 progress(job.source.id, count, len(found))
             if time.monotonic() - published > _PUBLISH_EVERY_S and done["recordings"]:
-                number, published = writer.publish({"failed": _reasons(failed)}), time.monotonic()
+                number, published = publish(), time.monotonic()
         if known or done["recordings"]:
-            number = writer.publish({"failed": _reasons(failed)})
+            number = publish()
     return report(number)
 
 
-def _take(writer: Writer, model: Callable[[], Encoder], night: NightFiles, done: dict[str, int]) -> None:
+def _encoder_of(root: Path) -> str:
+    try:
+        with Snapshot.open(root) as snapshot:
+            return encoder_of(snapshot)
+    except CohortProblem:
+        return DEFAULT_ENCODER  # there is no cohort yet
+
+
+def _unembedded(writer: Writer, reader: Encoder) -> set[str]:
+    """Recordings of the cohort with an epoch that has no vector in the reader's space."""
+    rows = writer.sql("SELECT recording, epoch_id FROM epoch_rows")
+    missing = writer.missing(reader.space, "signal", rows["epoch_id"].to_numpy())
+    return set(rows.filter(pl.col("epoch_id").is_in(missing.tolist()))["recording"])
+
+
+def _take(
+    writer: Writer, model: Callable[[], Encoder], reader: Encoder | None, night: NightFiles, done: dict[str, int]
+) -> None:
     if night.skipped:
         done["skipped"] += 1
         return
-    tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
-    _embed_captions(writer, model(), tables["captions"])
-    writer.put(night.recording, night.fingerprint, tables)
+    if night.tables:
+        tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
+        _embed_captions(writer, model(), tables["captions"])
+        writer.put(night.recording, night.fingerprint, tables)
+    if reader and night.signals:
+        ids = writer.sql("SELECT epoch_id FROM epoch_rows WHERE recording = ? ORDER BY epoch", [night.recording])
+        vectors = reader.embed_epochs(load_epochs(night.signals))
+        info = {"encoder": reader.name, "dim": reader.dim, "trained_on": list(reader.trained_on)}
+        writer.add_vectors(reader.space, "signal", ids["epoch_id"].to_numpy(), vectors, info=info)
     done["recordings"] += 1
     done["epochs"] += night.epochs
 

@@ -39,6 +39,7 @@ from encoders.recordings.annotations import read_annotations
 from encoders.recordings.timeline import DAY_S, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, KINDS
 from retrieval.moment import seconds_of
+from retrieval.signals import save_epochs, signals_file
 
 _TEXTS = ("alignment", "montage_problems", "repairs", "notes")
 # Of columns that can be null or empty all along, so that every night's table has the same types.
@@ -59,12 +60,14 @@ class Job:
     subject_types: Mapping[str, type[pl.DataType]]
     known_fingerprint: str | None  # of the version that the cohort has
     file_hashes: Mapping[str, str]  # path -> SHA-256, where size and time of change say it is unchanged
-    salt: str  # what else decides whether a night is skipped: the encoder, the site's labels, the version of our words
+    salt: str  # what else decides whether a night is skipped: the site's labels, the version of our words
     site: SiteChannels
     id_key: bytes
     scorer: str | None = None
     strict_montage: bool = False
     lights: tuple[str, str] | None = None  # off and on of every night of this run
+    signals: bool = False  # the encoder reads signals, so they are wanted
+    embedded: bool = True  # every epoch of the version that the cohort has is embedded already
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class NightFiles:
     file_hashes: dict[str, str]
     epochs: int = 0
     notes: tuple[str, ...] = ()
+    signals: Path | None = None  # the folder of `retrieval.signals`
     refused: tuple[tuple[str, str], ...] = ()  # annotation files (paths) that were left out, and why
 
 
@@ -111,9 +115,13 @@ def wanted_first(scorings: Sequence[Scoring], wanted: str | None) -> tuple[list[
 
 
 def read_night(job: Job) -> NightFiles:
-    """Read one recording and write its tables into `job.folder`; a known fingerprint is skipped unread."""
+    """Read one recording and write its tables into `job.folder`; a known fingerprint is skipped unread.
+
+    Of a night that is known but not yet embedded, the signals alone are written.
+    """
     mark, hashes = fingerprint(job)
-    if mark == job.known_fingerprint:
+    known = mark == job.known_fingerprint
+    if known and (job.embedded or not job.signals):
         return NightFiles(job.source.id, mark, True, {}, hashes)
     recording = open_recording(
         job.source.paths, recording_id=job.source.id, strict=job.strict_montage, id_key=job.id_key,
@@ -124,9 +132,15 @@ def read_night(job: Job) -> NightFiles:
     found = read_annotations(job.source.annotations, recording.clock(), cohort=recording.cohort, refused=refused)
     scorings, notes = wanted_first(found, job.scorer)
     staged = next((s for s in scorings if "stages" in s.coverage), None)
-    epochs = build_epochs(recording, epoch_grid(recording.duration_s, staged), signals=False)
-    if not len(epochs):
+    starts = epoch_grid(recording.duration_s, staged)
+    if not len(starts):
         raise BadInput(too_short(job.source.id, recording.duration_s))
+    out = signals_file(job.folder, len(starts)) if job.signals else None
+    epochs = build_epochs(recording, starts, signals=job.signals, out=out)
+    if job.signals:
+        save_epochs(job.folder, epochs)
+        if known:
+            return NightFiles(job.source.id, mark, False, {}, hashes, len(epochs), tuple(notes), signals=job.folder)
     notes += [job.source.note] if job.source.note else []
     measures = measure_epochs(recording, epochs)
     scored = score_epochs(epochs.start_s, scorings)
@@ -163,7 +177,17 @@ def read_night(job: Job) -> NightFiles:
         paths[name] = job.folder / f"{name}.arrow"
         table.write_ipc(paths[name])
     by_path = tuple((str(path or job.source.paths[0]), why) for path, why in refused)
-    return NightFiles(job.source.id, mark, False, paths, hashes, len(epochs), tuple(notes), by_path)
+    return NightFiles(
+        job.source.id,
+        mark,
+        False,
+        paths,
+        hashes,
+        len(epochs),
+        tuple(notes),
+        job.folder if job.signals else None,
+        by_path,
+    )
 
 
 def nameless(path: Path | None, why: str) -> str:

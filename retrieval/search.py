@@ -4,7 +4,10 @@ Filters (numbers, negations, people) and facts that somebody scored decide which
 nobody scored, but a sensor can grade (deep sleep from the EEG), are there from a stated value on, and rank. The rank
 score of an epoch is
 
-    mean of  z(cosine of question and caption)  ·  z(each fact)  ·  z(each number of the epoch that was compared)
+    mean of  z(cosine of question and caption)  ·  z(cosine of question and signals)  ·  z(each fact)
+             ·  z(each number of the epoch that was compared)
+
+The second where the cohort has an encoder that reads signals; an epoch without a usable one of its sensors has none.
 
 A fact's value is the seconds of the scored event in the epoch, else what the sensor measured of it; z standardises over
 the epochs left whose value is of that sort, so that no two scales are ever added raw. It is no probability.
@@ -22,9 +25,11 @@ from numpy.typing import NDArray
 
 from encoders.captions import Concept
 from encoders.models import Encoder
+from encoders.vocabulary import STEP_CHANNELS
 from index import Snapshot
 from retrieval.question import Filter, Question, event_name, measured
 
+_SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
 _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest share the last one's score
 # Words whose best cosine with a caption is lower are taken as not about sleep. It decides where no filter or fact was
 # read, and on the words beyond them. Chosen on one half of the sentences in tests/retrieval/floor.toml as the lowest
@@ -60,8 +65,11 @@ def matching(snapshot: Snapshot, frame: pl.DataFrame, where: str) -> pl.DataFram
     return frame.filter(pl.Series(np.isin(frame["epoch_id"].to_numpy(), snapshot.rows(where))))
 
 
-def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool) -> Ranked:
-    """Every epoch that answers `question` among the rows of `where`, best first."""
+def rank(
+    snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool,
+    reader: Encoder | None = None,
+) -> Ranked:  # fmt: skip
+    """Every epoch that answers `question` among the rows of `where`, best first; `reader` compares words and signals."""
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
@@ -76,6 +84,9 @@ def rank(snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str
         if said and not (question.facts or question.filters):
             return Ranked(frame.clear(), able, refused, engine, ms, notes)
         scores.append(standardised(dense))
+        if reader:
+            scores.append(_signal_scores(snapshot, reader, question.words, frame, exact, ms))
+            engine += f"; signals by {reader.name}, {reader.runs_on}"
     began = time.perf_counter()
     for number, fact in enumerate(question.facts):
         z, unscored = _fact_scores(frame, number)
@@ -210,6 +221,34 @@ def _meaning(
     by_id = np.full(len(ids), found.scores[used][real].min(initial=1.0))
     by_id[np.searchsorted(ids, found.ids[used][real])] = found.scores[used][real]
     return by_id[place].astype(np.float64), f"{found.engine} on {found.device}: {found.why}", notes
+
+
+def _signal_scores(
+    snapshot: Snapshot, reader: Encoder, words: str, frame: pl.DataFrame, exact: bool, ms: dict[str, float]
+) -> NDArray[np.float64]:
+    """z of the cosine between the words and each row's signals; zero where no sensor of the encoder was usable."""
+    began = time.perf_counter()
+    query = reader.embed_texts([words])
+    ms["embed"] += _since(began)
+    seen = [f"coalesce(ok_{c.lower()}, FALSE)" for c in reader.channels if c not in STEP_CHANNELS]
+    able = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {' OR '.join(seen)}")["epoch_id"].to_numpy()
+    ids = frame["epoch_id"].to_numpy()
+    asked = np.intersect1d(ids, able)
+    z = np.zeros(len(ids))
+    if not len(asked):
+        return z
+    most = min(len(asked), _SIGNALS_MOST)
+    found = snapshot.search(reader.space, "signal", query, most, ids=asked, exact=exact)
+    for stage, spent in found.ms.items():
+        ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
+    real = found.ids[0] >= 0
+    order = np.argsort(found.ids[0][real])
+    known, cosines = found.ids[0][real][order], found.scores[0][real][order]
+    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    cosine = np.where(known[at] == ids, cosines[at], cosines.min())  # beyond the best ones all share the last score
+    rows = np.isin(ids, able)
+    z[rows] = standardised(cosine[rows].astype(np.float64))
+    return z
 
 
 def _fact_scores(frame: pl.DataFrame, number: int) -> tuple[NDArray[np.float64], int]:

@@ -31,7 +31,9 @@ Count = Annotated[int, typer.Option("-k", help="How many hits to bring back.", m
 Sources = Annotated[
     list[Path], typer.Argument(help="Folders or files; EDF and BDF in any dialect.", show_default=False)
 ]
-Encoder = Annotated[str, typer.Option("--encoder", help="The encoder whose space is used.")]
+Encoder = Annotated[
+    str | None, typer.Option("--encoder", help="text:minilm, or sleeplm:PATH; default: that of the cohort.")
+]
 Subjects = Annotated[
     Path | None, typer.Option("--subjects", help="CSV: recording,subject,age,sex,site and any further columns.")
 ]
@@ -56,7 +58,7 @@ def demo(
 def ingest(
     sources: Sources,
     cohort: CohortDir,
-    encoder: Encoder = "text:minilm",
+    encoder: Encoder = None,
     subjects: Subjects = None,
     workers: Workers = 0,
     scorer: Annotated[
@@ -106,7 +108,7 @@ def search(
         bool, typer.Option("--explain", help="Say how the question was read, and which engine answered.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
-    encoder: Encoder = "text:minilm",
+    encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
     """Find the stretches of sleep that answer a question."""
@@ -127,7 +129,7 @@ def similar(
     where: Where = None,
     k: Count = 10,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
-    encoder: Encoder = "text:minilm",
+    encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
     """Find epochs like one moment, or nights like one night, by their captions."""
@@ -143,7 +145,7 @@ def describe(
         str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")
     ],
     cohort: CohortDir,
-    encoder: Encoder = "text:minilm",
+    encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
     """Say in words what was measured and scored in an epoch, or in a night."""

@@ -13,6 +13,7 @@ class Encoder(Protocol):
 
     `space` names the vectors (`<encoder>-<8 hex of the weights' SHA-256>`); vectors of different spaces are never
     compared. `channels` are those of `vocabulary.CHANNELS` that it reads; empty for an encoder of sentences alone.
+    `trained_on` names cohorts and subjects that it has seen, `caveats` what must be said beside its generated captions.
     `runs_on` says device and dtype with the reason, in words.
     """
 
@@ -20,6 +21,7 @@ class Encoder(Protocol):
     dim: int
     channels: tuple[str, ...]
     trained_on: tuple[str, ...]
+    caveats: tuple[str, ...]
     runs_on: str
 
     @property

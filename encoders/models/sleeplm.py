@@ -42,7 +42,7 @@ class SleepLM:
     channels: tuple[str, ...] = READS
     trained_on: tuple[str, ...] = ("SHHS", "MrOS", "CFS", "CCSHS", "WSC")
     # Said beside what it generates; it merges N1 and N2 into light sleep.
-    caveats = (
+    caveats: tuple[str, ...] = (
         "SleepLM reads no oximeter: the SpO2 in its heart caption is inferred, not measured",
         "SleepLM knows N1 and N2 as one stage (light sleep)",
     )
