@@ -1,10 +1,11 @@
 """Every figure that the project promises, measured in one run and printed as one table, with the aims beside.
 
-python scripts/benchmark.py [reading] [ingest] [search] [--hours 8] [--rounds 3] [--nights 11] [--work DIR] [--json]
+python scripts/benchmark.py [reading] [ingest] [search] [sleeplm] [--hours 8] [--rounds 3] [--nights 11] [--work DIR] [--json]
 
 reading   an 8-hour night of 12 channels into epochs at 64 Hz, against MNE (the `bench` group) in the same run
 ingest    that night from header to published snapshot; two workers against one; simulated nights of all sites
 search    questions to an open cohort of `--nights` simulated nights, and whole processes: `search`, `--help`
+sleeplm   the published size with random weights: epochs and caption tokens a second, memory; 20 minutes
 
 Each measurement is a process of its own (scripts/bench_measures.py), alternating, medians of `--rounds`. `--work`
 keeps the simulated nights, so that the next run need not make them. Exit code 1 when an aim is missed.
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("reading", "ingest", "search")
+PARTS = ("reading", "ingest", "search", "sleeplm")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 MNE = ("mne fft", "mne polyphase")
 
@@ -50,7 +51,9 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="reading, ingest, search; all when none is named")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="reading, ingest, search, sleeplm; all when none is named"
+    )
     parser.add_argument("--hours", type=float, default=8.0, help="length of a night")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of which the median is taken")
     parser.add_argument("--nights", type=int, default=11, help="simulated nights of the cohort that is searched")
@@ -72,6 +75,8 @@ def main() -> None:
             rows += ingest(nights["all at 256 Hz"], Path(scratch), args.rounds)
         if "search" in parts:
             rows += search(work, Path(scratch), args.hours, args.nights, args.rounds)
+        if "sleeplm" in parts:
+            rows += sleeplm(work, args.rounds)
         rows.append(_load("end"))
     if args.json:
         print(json.dumps([asdict(row) | {"met": row.met} for row in rows], ensure_ascii=False, indent=1))
@@ -80,10 +85,10 @@ def main() -> None:
     sys.exit(any(row.met is False for row in rows))
 
 
-def measured(*words: str, threads: dict[str, str] | None = None) -> dict[str, Any]:
-    """What one process of bench_measures.py printed."""
+def measured(*words: str, threads: dict[str, str] | None = None, script: str = "bench_measures.py") -> dict[str, Any]:
+    """What one process of a script of measurements printed."""
     _say(" ".join(Path(word).name for word in words))
-    command = [sys.executable, str(ROOT / "scripts" / "bench_measures.py"), *words]
+    command = [sys.executable, str(ROOT / "scripts" / script), *words]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | (threads or {})
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -193,6 +198,34 @@ def search(work: Path, scratch: Path, hours: float, nights: int, rounds: int) ->
     rows.append(Row("search", "cold `search`, peak memory", _middle(cold, "peak_mb"), "MB"))
     helped = [_run("--help") for _ in range(max(rounds, 3))]
     return [*rows, Row("search", "`--help`, CPU", _middle(helped, "cpu_s"), "s", "<= 0.5")]
+
+
+def sleeplm(work: Path, rounds: int) -> list[Row]:
+    """SleepLM's towers and decoder at their published size."""
+    path = str(work / "sleeplm-random.safetensors")
+    measured("weights", path, script="bench_sleeplm.py")
+    two = {"OMP_NUM_THREADS": "2"}
+    found = measured("embed", path, "24", str(rounds), threads=two, script="bench_sleeplm.py")
+    rate, demo = found["per_s"], found["per_s"]["demo"]
+    memory = measured("memory", path, threads=two, script="bench_sleeplm.py")
+    rows = [
+        Row("sleeplm", "signal tower alone against the demo's full pass, float32", rate["float32"] / demo, "times", ">= 2.5",
+            f"{rate['float32']:.2f} epochs/s, demo {demo:.2f}; largest difference {found['same']:.1e}"),
+        Row("sleeplm", "the same in bfloat16", rate["bfloat16"] / demo, "times", ">= 4", f"{rate['bfloat16']:.2f} epochs/s"),
+        Row("sleeplm", "bfloat16 against float32, median cosine", found["cosine_median"], "", ">= 0.999"),
+        Row("sleeplm", "bfloat16 against float32, lowest cosine", found["cosine_min"], "", ">= 0.998",
+            f"top-10 overlap {found['top10_overlap']:.3f}"),
+        *(Row("sleeplm", f"question and two epochs, peak memory, {kind}", of["peak_mb"] / 1000, "GB",
+              "<= 1.6" if kind == "auto" else "", f"{of['runs_on']}, {of['seconds']:.1f} s") for kind, of in memory.items()),
+    ]  # fmt: skip
+    for batch, aim in (("16", ">= 10"), ("1", "")):
+        wrote = measured("captions", path, batch, threads=two, script="bench_sleeplm.py")
+        note = (
+            f"{wrote['cached_per_s']:.1f} and {wrote['whole_per_s']:.2f} tokens/s, same tokens: {wrote['same_tokens']}"
+        )
+        ratio = wrote["cached_per_s"] / wrote["whole_per_s"]
+        rows.append(Row("sleeplm", f"captions, batch {batch}, cached against whole", ratio, "times", aim, note))
+    return rows
 
 
 def _run(*words: str) -> dict[str, float]:
