@@ -1,0 +1,108 @@
+"""An encoder that reads signals, from ingest to answers; a small SleepLM with random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoders.simulation import simulate
+from retrieval import Cohort, ingest
+from retrieval.question import read_question
+from retrieval.search import rank
+from retrieval.signals import load_epochs, save_epochs, signals_file
+
+CONFIG = """{"embed_dim": 6, "prefix_len": 2, "num_caption_channels": 5,
+ "biosignals_cfg": {"input_channels": 10, "signal_length": 1920, "patch_size": 16, "conv_embed_dim": 5,
+  "num_temporal_layers": 1, "transformer_layers": 1, "transformer_width": 8, "transformer_heads": 2, "mlp_ratio": 3.0,
+  "decoder_tokens": 4},
+ "text_cfg": {"context_length": 256, "vocab_size": 49408, "layers": 1, "heads": 2, "width": 8},
+ "multimodal_cfg": {"context_length": 256, "layers": 1, "heads": 2, "width": 8}}"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an encoder whose checkpoint lies in a folder."""
+    from encoders.models.recoca import ReCoCa, ReCoCaConfig
+
+    folder = tmp_path_factory.mktemp("weights")
+    (folder / "config.json").write_text(CONFIG)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = ReCoCa(ReCoCaConfig.read(folder / "config.json"), ("biosignals", "text", "text_decoder"))
+        torch.nn.init.normal_(model.text.cls_emb)
+        model.text_decoder.text_projection.data[:, 49407] += 9  # captions end soon
+    torch.save(model.state_dict(), folder / "model.pt")
+    return f"sleeplm:{folder / 'model.pt'}"
+
+
+@pytest.fixture(scope="module")
+def grown(weights: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A cohort of two short nights, one of them without breathing, that SleepLM was added to; its nights' folder."""
+    nights, root = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("cohort") / "c"
+    for number, site in enumerate(("clinic", "hmc-like")):
+        simulate(nights / site, nights=1, seed=number, sites=[site], hours=0.25, ideal=True)
+    first = ingest([nights], root)
+    assert first.recordings == 2 and not first.failed
+    before = Cohort(root).snapshot.sql("SELECT epoch_id, recording, stage FROM epochs ORDER BY epoch_id")
+    second = ingest([nights], root, encoder=weights)
+    assert second.recordings == 2 and second.skipped == 0 and not second.failed
+    after = Cohort(root).snapshot.sql("SELECT epoch_id, recording, stage FROM epochs ORDER BY epoch_id")
+    assert after.equals(before)  # nothing but the vectors was added
+    return root, nights
+
+
+def test_every_epoch_has_a_vector_and_a_third_run_reads_nothing(grown: tuple[Path, Path], weights: str) -> None:
+    root, nights = grown
+    cohort = Cohort(root)
+    space = cohort.snapshot.default_space
+    assert space is not None and space.startswith("sleeplm-")
+    ids = cohort.snapshot.sql("SELECT epoch_id FROM epochs ORDER BY epoch_id")["epoch_id"].to_numpy()
+    vectors = cohort.snapshot.vectors(space, "signal", ids)
+    assert vectors.shape == (60, 6) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)
+    for encoder in (None, weights):  # the cohort knows its encoder
+        again = ingest([nights], root, encoder=encoder)
+        assert again.skipped == 2 and again.recordings == 0
+
+
+def test_questions_use_the_words_likeness_to_signals(grown: tuple[Path, Path]) -> None:
+    cohort = Cohort(grown[0], device="cpu")
+    assert cohort.reader is not None
+    question = read_question("quiet sleep")
+    plain = rank(cohort.snapshot, cohort.encoder, question, where=None, exact=True)
+    both = rank(cohort.snapshot, cohort.encoder, question, where=None, exact=True, reader=cohort.reader)
+    assert "signals by sleeplm:" in both.engine and both.frame.height == plain.frame.height
+    query = cohort.reader.embed_texts([question.words])[0]
+    ids = both.frame["epoch_id"].to_numpy()
+    cosine = cohort.snapshot.vectors(cohort.reader.space, "signal", ids) @ query
+    captions = dict(zip(plain.frame["epoch_id"], plain.frame["score"], strict=True))
+    alone = np.array([captions[i] for i in ids])
+    n = 1 + len(question.facts)
+    expected = (n * alone + (cosine - cosine.mean()) / cosine.std()) / (n + 1)
+    assert np.allclose(both.frame["score"].to_numpy(), expected, atol=0.02)
+    assert cohort.search("quiet sleep", k=3).hits
+
+
+def test_generated_captions_stand_apart_from_measured_ones_with_their_caveats(grown: tuple[Path, Path]) -> None:
+    cohort = Cohort(grown[0], device="cpu")
+    name = cohort.recordings()[0]["recording"]
+    described = cohort.describe(f"{name}@120")
+    assert set(described["generated"]) == {"brain", "heart", "respiratory", "position_muscle", "stage_event"}
+    assert any("SpO2" in caveat for caveat in described["caveats"])
+    assert described["captions"] != described["generated"]
+    assert Cohort(grown[0], encoder="text:minilm").describe(f"{name}@120")["generated"] == {}
+
+
+def test_epochs_come_through_their_files_as_they_were(tmp_path: Path) -> None:
+    from encoders.recordings.epochs import ChannelStatistics, Epochs
+
+    rng = np.random.default_rng(2)
+    statistics = ChannelStatistics(*(rng.normal(size=12).astype(np.float32) for _ in ChannelStatistics.__slots__))
+    out = signals_file(tmp_path / "night", 3)
+    out[:] = rng.normal(size=out.shape)
+    epochs = Epochs(np.arange(3) * 30.0, out, rng.random((3, 12)) < 0.5, np.zeros((3, 12), np.uint8), statistics)
+    save_epochs(tmp_path / "night", epochs)
+    read = load_epochs(tmp_path / "night")
+    assert read.signals is not None and np.array_equal(read.signals, out)
+    assert np.array_equal(read.present, epochs.present) and np.array_equal(read.start_s, epochs.start_s)
+    assert read.statistics is not None and np.array_equal(read.statistics.p99, statistics.p99)
