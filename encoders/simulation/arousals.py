@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.simulation.draws import TruthEvent, W, constants, scatter
+from encoders.simulation.oxygen import fall_window
 from encoders.simulation.people import Subject
 from encoders.vocabulary import EPOCH_S
 
@@ -26,7 +27,7 @@ def plan_arousals(
     fell = np.sort([d.start_s for d in desaturations])
     wishes: list[tuple[int, float, str]] = []
     for event in respiratory:
-        early, late = event.start_s + subject.circulation_s - 6, event.stop_s + subject.circulation_s + 6
+        early, late = fall_window(event, subject)
         falls = np.searchsorted(fell, late) > np.searchsorted(fell, early)
         must = event.name == "RERA" or (event.name == "hypopnea" and not falls)
         if rng.random() < facts["respiratory_share"] or must:

@@ -130,9 +130,10 @@ def _place(
     if not free.any():
         return []
     rest = max(0.0, subject.ahi_per_hour - sum(map(len, runs)) / hours)
-    risk = by_stage(facts["stage_factor"])[stages] * np.where(positions == 2, facts["supine_factor"], 1.0)
+    risk = by_stage(facts["stage_factor"] | {"REM": subject.rem_event_factor})[stages]
+    risk = risk * np.where(positions == 2, subject.supine_event_factor, 1.0)
     risk = np.where(free, np.repeat(risk, round(EPOCH_S)), 0.0)
-    per_s = risk / risk.sum() * hours * (rest + subject.rera_per_hour)
+    per_s = risk / risk.sum() * hours * (rest + subject.rera_per_hour) * facts["outlast_sleep"]
     # An event and its gap can't hold another, so the hazard in between must be higher to keep the rate.
     hazard = np.where(free, per_s / np.maximum(1 - per_s * (25.0 + facts["gap_s"]), 0.12), 0)
     total = np.concatenate([[0.0], np.cumsum(hazard)])

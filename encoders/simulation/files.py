@@ -130,7 +130,7 @@ def _deal(seed: int, nights: int, names: Sequence[str]) -> list[_Planned]:
     while len(dealt) < nights:
         subject, site = draw_subject(seed, index), names[index % len(names)]
         dealt += [
-            _Planned(f"sim-{site}-{index + 1:04d}-n{count + 1}", site, subject, index, count)
+            _Planned(f"sim{seed}-{site}-{index + 1:04d}-n{count + 1}", site, subject, index, count)
             for count in range(min(subject.nights, nights - len(dealt)))
         ]
         index += 1

@@ -12,7 +12,7 @@ from encoders.simulation.breathing import Breath
 from encoders.simulation.draws import TruthEvent, W, stream
 from encoders.simulation.heart import Heart
 from encoders.simulation.hypnogram import draw_hypnogram
-from encoders.simulation.oxygen import BEFORE_S
+from encoders.simulation.oxygen import fall_window
 from encoders.simulation.people import Subject, tonight
 from encoders.vocabulary import EPOCH_S
 
@@ -79,6 +79,6 @@ def plan_night(seed: int, subject: Subject, subject_index: int, night: int, n_ep
 
 
 def _has_consequence(event: TruthEvent, breath: Breath, arousals: list[TruthEvent], subject: Subject) -> bool:
-    lag = subject.circulation_s
-    fell = any(event.start_s + lag - BEFORE_S <= d.start_s <= event.stop_s + lag + 6 for d in breath.desaturations)
+    early, late = fall_window(event, subject)
+    fell = any(early <= d.start_s <= late for d in breath.desaturations)
     return (fell and event.name != "RERA") or any(event.stop_s - 1 <= a.start_s <= event.stop_s + 5 for a in arousals)

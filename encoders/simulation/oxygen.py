@@ -14,7 +14,8 @@ from encoders.simulation.people import Subject
 GRID_HZ = 8.0  # of ventilation; oxygen itself is at 1 Hz
 DESATURATION_PCT = 3  # AASM 2012: 3 % or more
 BEFORE_S = 20  # the level it fell from is the highest of so long before it should begin to fall; ours
-HELD_S = 3  # a reading counts when it stood this long; ours
+LONGEST_S = 60  # of a recovery; ours
+HELD_S = 5  # a reading counts when it stood longer than the average it comes from, so that no blip counts; ours
 
 
 def saturation(pressure_mmhg: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,18 +64,23 @@ def read_oximeter(oxygen_pct: Floats) -> NDArray[np.int16]:
     return shown.clip(40, 100)
 
 
+def fall_window(event: TruthEvent, subject: Subject) -> tuple[float, float]:
+    """Seconds between which a desaturation that belongs to `event` begins."""
+    return event.start_s + subject.circulation_s - BEFORE_S, event.stop_s + subject.circulation_s + 6.0
+
+
 def find_desaturations(subject: Subject, events: list[TruthEvent], spo2: NDArray[np.int16]) -> list[TruthEvent]:
     """Falls of 3 % or more in the oximeter's steps, from where the fall begins to where two thirds are made good.
 
-    Both levels are ones that the oximeter showed for 3 s. Each fall belongs to the apnea or hypopnea that it follows by
-    the circulation time and names it as its cause.
+    Both levels are ones that the oximeter showed for `HELD_S`. Each fall names as its cause the apnea or hypopnea that
+    it follows by the circulation time.
     """
     high, low = grey_opening(spo2, HELD_S), grey_closing(spo2, HELD_S)
     found: list[TruthEvent] = []
     lag, done = subject.circulation_s, 0
     holding = [event for event in events if event.name != "RERA"]
     for i, event in enumerate(holding):
-        begin = max(done, int(event.start_s + lag) - BEFORE_S)
+        begin = max(done, int(event.start_s + lag) + 1 - BEFORE_S)
         turn = int(event.stop_s + lag) - 3
         if turn >= len(spo2) or begin >= turn:
             continue
@@ -85,8 +91,11 @@ def find_desaturations(subject: Subject, events: list[TruthEvent], spo2: NDArray
         drop = int(high[top]) - int(low[nadir])
         if drop < DESATURATION_PCT:
             continue
-        back = np.flatnonzero(low[nadir:following] >= low[nadir] + 2 / 3 * drop)
-        stop = nadir + (int(back[0]) if len(back) else max(1, following - nadir))
+        until = min(following, nadir + LONGEST_S)
+        back = np.flatnonzero(low[nadir:until] >= low[nadir] + 2 / 3 * drop)
+        stop = nadir + (int(back[0]) if len(back) else max(1, until - nadir))
+        again = np.flatnonzero(spo2[nadir:stop] < low[nadir])  # what falls deeper later is not this event's
+        stop = nadir + int(again[0]) - 1 if len(again) else stop
         lowest = float(spo2[top : stop + 1].min())
         found.append(TruthEvent("desaturation", float(top), float(stop), lowest, event.name, float(drop)))
         done = stop

@@ -65,7 +65,7 @@ def draw_subject(seed: int, index: int) -> Subject:
     bmi = round(float(np.clip(rng.normal(facts["bmi_mean_by_severity"][rank] - leaner, facts["bmi_sd"]), 17, 52)), 1)
     plm = _plm(rng, age, sex)
     return Subject(
-        id=f"sim-{index + 1:04d}", age_years=age, sex=sex, bmi_kg_m2=bmi,
+        id=f"sim{seed}-{index + 1:04d}", age_years=age, sex=sex, bmi_kg_m2=bmi,
         diagnosis="none" if severity == "none" else "central sleep apnea" if central else "obstructive sleep apnea",
         severity=severity,
         ahi_per_hour=float(rng.uniform(*facts["ahi_per_hour"][severity])),

@@ -84,9 +84,12 @@ def _signal(
         return mastoids[side, rate]
 
     def emg(which: str) -> Floats:
+        moves = night.named("periodic limb movement", "limb movement")
+        side = {"l": "left", "r": "right"}.get(which[-1])
+        moves = [move for move in moves if side is None or move.cause in (side, "both")]
         return muscle.render_muscle(
             night.key, night.subject, which, rate, night.stages, night.named("arousal"), night.named("position change"),
-            night.named("periodic limb movement"),
+            moves,
         )  # fmt: skip
 
     if name in BIPOLAR:

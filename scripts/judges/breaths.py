@@ -131,7 +131,7 @@ def summarise(nights: Sequence[Night]) -> list[Finding]:
     findings: list[Finding] = []
 
     def add(what: str, value: float, figure: str, aim: str = "", met: bool | None = None) -> None:
-        findings.append(Finding("breaths", what, value, figure, aim, met))
+        findings.append(Finding("breaths", what, float(value), figure, aim, None if met is None else bool(met)))
 
     for group, label in ((usual, f"AHI up to {HEAVY}"), (heavy, f"AHI over {HEAVY}")):
         if not group:

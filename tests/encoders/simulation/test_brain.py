@@ -9,6 +9,7 @@ from scipy.signal import coherence, resample_poly, welch
 
 from encoders.simulation import brain
 from encoders.simulation.draws import N1, N2, N3, REM, W
+from encoders.simulation.night import Night
 from encoders.simulation.people import Subject, draw_subject
 
 RATE_HZ = 100
@@ -127,3 +128,20 @@ def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_electrode_does_not_depend_on_the_others() -> None:
     assert np.array_equal(eeg(["C3"])["C3"], eeg(["C3", "F4", "Oz"])["C3"])
+
+
+def test_deep_sleep_and_body_follow_the_stage(sick: Night, signals: dict[str, np.ndarray]) -> None:
+    hz = np.fft.rfftfreq(3000, 0.01)
+    power = np.abs(np.fft.rfft(signals["eeg_c3_m2"].reshape(-1, 3000) * np.hanning(3000))) ** 2
+
+    def share(low: float, high: float, stage: int) -> float:
+        band, whole = (hz >= low) & (hz < high), (hz >= 0.5) & (hz < 30)
+        ratio = power[:, band].sum(axis=1) / power[:, whole].sum(axis=1)
+        return float(np.median(ratio[sick.stages == stage]))
+
+    assert share(0.5, 4, N3) > share(0.5, 4, N2) > share(0.5, 4, REM)
+    assert share(12, 16, N2) > share(12, 16, REM)
+    assert share(8, 12, W) > 1.2 * share(8, 12, N2)  # eyes, sweat and muscle dilute the alpha of real wake
+    # Tone is what the chin does most of the time, between twitches and arousals.
+    tone = np.percentile(signals["emg_chin"].reshape(len(sick.stages), 30, 100).std(axis=2), 25, axis=1)
+    assert np.median(tone[sick.stages == REM]) < np.median(tone[sick.stages == N3]) < np.median(tone[sick.stages == W])
