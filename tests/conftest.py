@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SITES = ("shhs-like", "clinic", "mros-like", "mesa-like", "hmc-like")
-SEED = 347  # draws one night from each site; central apneas, periodic movers, men and women over 60, SpO2 under 85
+SEED = 6772  # draws one night from each site; central apneas, periodic movers, men and women over 60, SpO2 under 85
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def sim_cohort(tmp_path_factory: pytest.TempPathFactory, make_cohort: Callable[.
     from encoders.simulation import simulate
 
     folder = tmp_path_factory.mktemp("nights")
-    made = simulate(folder, nights=5, seed=SEED, sites=SITES, hours=1.0, ideal=True)
+    made = simulate(folder, nights=5, seed=SEED, sites=SITES, hours=1.5, ideal=True)
     assert len({night.site for night in made}) == 5
     return make_cohort(folder)
 
