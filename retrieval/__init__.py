@@ -7,11 +7,11 @@ from retrieval.files import check, cores, explain_channels, simulate
 from retrieval.hit import Answer, Hit
 from retrieval.ingest import IngestReport, ingest
 from retrieval.strips import Strip, Trace
+from retrieval.truth import Asked, Truth
 
 UserError = (BadInput, CohortProblem)
 
 __all__ = [
-    "Answer", "BadInput", "Cohort", "CohortProblem", "Hit", "IngestReport", "Strip", "Trace", "UserError", "check",
-    "cores",
-    "explain_channels", "ingest", "simulate",
+    "Answer", "Asked", "BadInput", "Cohort", "CohortProblem", "Hit", "IngestReport", "Strip", "Trace", "Truth",
+    "UserError", "check", "cores", "explain_channels", "ingest", "simulate",
 ]  # fmt: skip

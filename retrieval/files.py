@@ -80,12 +80,16 @@ def simulate(
     seed: int,
     sites: Sequence[str] | None = None,
     hours: float = 8.0,
+    ideal: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night."""
+    """Write simulated nights into `out`; one row of `{"recording", "subject", "files"}` a night.
+
+    `ideal` ones have no artifacts and a scorer who agrees with the truth.
+    """
     from encoders.simulation import simulate as write_nights  # loads scipy: a second that no question waits for
 
-    made = write_nights(out, nights=nights, seed=seed, sites=sites, hours=hours, progress=progress)
+    made = write_nights(out, nights=nights, seed=seed, sites=sites, hours=hours, ideal=ideal, progress=progress)
     return [
         {"recording": n.recording, "subject": n.subject.id, "simulated": True,
          "files": [p.name for p in (n.edf, *n.annotations, n.truth_epochs, n.truth_events)]}

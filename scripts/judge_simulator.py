@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from encoders.simulation import simulate
 
 SEED = 20261  # of the reported nights; constants were chosen on seeds below 1000
 SITE = "clinic"  # records every sensor that a judge asks for
-JUDGES = ("staging", "elements", "spectra", "beats", "breaths")
+JUDGES = ("staging", "elements", "spectra", "beats", "breaths", "untuned")
 
 
 def _measure(judges: Sequence[str], night: Judged) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def judge(folder: Path, *, nights: int, seed: int, hours: float, judges: Sequenc
     """Simulates `nights` ideal nights into `folder` and lets every judge measure each, then sum up."""
     made = simulate(folder, nights=nights, seed=seed, sites=[SITE], hours=hours, ideal=True)
     given = [Judged(night.recording, night.site, night.edf) for night in made]
-    with ProcessPoolExecutor(workers) as pool:
+    # Spawned: polars and numba do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         measured = list(track(pool.map(partial(_measure, judges), given), "judging", total=len(given),
                               console=Console(stderr=True)))  # fmt: skip
     return [

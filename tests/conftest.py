@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from retrieval import Cohort
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-SEED = 347  # draws one night from each site; central apneas, periodic movers, men and women over 60, SpO2 under 85
+SITES = ("shhs-like", "clinic", "mros-like", "mesa-like", "hmc-like")
+SEED = 6772  # draws one night from each site; central apneas, periodic movers, men and women over 60, SpO2 under 85
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,14 @@ def make_cohort(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, boo
 
 @pytest.fixture(scope="session")
 def sim_cohort(tmp_path_factory: pytest.TempPathFactory, make_cohort: Callable[..., SimCohort]) -> SimCohort:
-    """Five scored nights from the five sites, with ages and sexes. Read only: other tests use it too."""
+    """Five scored nights from five sites, with ages and sexes. Read only: other tests use it too.
+
+    Ideal ones: what a test asks for is in the truth, and a technician's second thoughts are tested with the simulator.
+    """
     from encoders.simulation import simulate
 
     folder = tmp_path_factory.mktemp("nights")
-    made = simulate(folder, nights=5, seed=SEED, hours=1.0)
+    made = simulate(folder, nights=5, seed=SEED, sites=SITES, hours=1.5, ideal=True)
     assert len({night.site for night in made}) == 5
     return make_cohort(folder)
 

@@ -250,14 +250,21 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")],
     sites: Annotated[str | None, typer.Option("--sites", help="Site dialects, separated by commas.")] = None,
     hours: Annotated[float, typer.Option("--hours", help="Length of a night.", min=0.1, max=24)] = 8.0,
+    ideal: Annotated[
+        bool, typer.Option("--ideal", help="No artifacts, and a scorer who agrees with the truth.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write simulated nights with known truth as EDF files; every header says `simulated`."""
+    """Write simulated nights with known truth as EDF files; every header says `simulated`.
+
+    Beside NAME.edf stand its scoring, as the site's technician would write it, and the truth as NAME.truth.parquet
+    (an epoch a row) and NAME.truth-events.parquet.
+    """
     import retrieval
 
     with bar("simulating nights") as progress:
         made = retrieval.simulate(out, nights=nights, seed=seed, sites=sites.split(",") if sites else None, hours=hours,
-                                  progress=lambda done, of: progress("", done, of))  # fmt: skip
+                                  ideal=ideal, progress=lambda done, of: progress("", done, of))  # fmt: skip
     if as_json:
         emit(made)
     else:

@@ -2,11 +2,17 @@
 
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 
-QUESTIONS = ("REM sleep with oxygen desaturation", "deep slow-wave sleep", "obstructive apnea longer than 20 s")
+# Each question with what it asks for, in the words of `retrieval.Asked`.
+QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("REM sleep with oxygen desaturation", {"stage": "REM", "event": "desaturation"}),
+    ("deep slow-wave sleep", {"stage": "N3"}),
+    ("obstructive apnea longer than 20 s", {"event": "obstructive apnea", "longer_than_s": 20.0}),
+)
 _console = Console(highlight=False)
 
 
@@ -17,25 +23,27 @@ def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser:
     from ui.tables import print_answer, print_ingest
 
     cohort_dir = out / "cohort"
-    subjects = None
+    subjects = truth = None
     if folder is None:
         folder = out / "recordings"
         if not folder.is_dir():
             with bar("simulating nights") as progress:
                 retrieval.simulate(folder, nights=nights, seed=seed, progress=lambda done, of: progress("", done, of))
         subjects = folder / "subjects.csv"
-        _console.print(f"[bold]simulated[/bold] nights in {folder} (no person slept them)")
+        _console.print(f"[bold]simulated[/bold] nights in {folder} (no person slept them); their scorers err as people do")
+        truth = retrieval.Truth(folder)
     with bar("reading nights") as progress:
         report = retrieval.ingest([folder], cohort_dir, subjects=subjects, workers=retrieval.cores(), progress=progress)
     cohort = retrieval.Cohort(cohort_dir)
     print_ingest(report, cohort_dir, cohort.recordings())
     pages = []
-    for number, question in enumerate(QUESTIONS, 1):
+    for number, (question, asked) in enumerate(QUESTIONS, 1):
         from ui.page import write_page
 
         answer = cohort.search(question, k=5)
         _console.print(f"\n[bold]{question}[/bold]")
-        print_answer(answer, explain=False)
+        judged = truth.judge(answer.hits, retrieval.Asked(**asked)) if truth else None
+        print_answer(answer, explain=False, truth=judged)
         pages.append(out / f"hits-{number}.html")
         write_page(cohort, answer, pages[-1])
     _console.print("\npages of hits with their waveforms: " + ", ".join(str(p) for p in pages))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from retrieval import Answer
     from retrieval.ingest import IngestReport
+    from retrieval.truth import Judged
 
 _ROWS_MOST = 60
 # A pipe has no width: long lines serve grep and diff better than folded ones.
@@ -40,8 +41,11 @@ def _cell(value: Any) -> str:
     return escape(f"{value:.1f}" if isinstance(value, float) else str(value))
 
 
-def print_answer(answer: "Answer", *, explain: bool) -> None:
-    """Hits as a table, then what was left out; with `explain`, how the question was read and answered."""
+def print_answer(answer: "Answer", *, explain: bool, truth: "Judged | None" = None) -> None:
+    """Hits as a table, then what was left out; with `explain`, how the question was read and answered.
+
+    `truth` of simulated nights is printed under each hit.
+    """
     for number, hit in enumerate(answer.hits, 1):
         simulated = " [reverse] simulated [/reverse]" if hit.simulated else ""
         when = f"{hit.start_s:g}–{hit.stop_s:g} s" + (f"  {hit.clock}" if hit.clock else "")
@@ -54,6 +58,12 @@ def print_answer(answer: "Answer", *, explain: bool) -> None:
             _console.print(f"    events  {escape('; '.join(hit.events))}", soft_wrap=True)
         for line in hit.why:
             _console.print(f"    [dim]why[/dim]     {escape(line)}", soft_wrap=True)
+        if truth:
+            mark = "[green]yes[/green]" if truth.right[number - 1] else "[red]no[/red]"
+            _console.print(f"    [dim]truth[/dim]   {mark}: {escape(truth.words[number - 1])}", soft_wrap=True)
+    if truth and answer.hits:
+        share = f"{sum(truth.right)} of {len(truth.right)} hits are truly so"
+        _console.print(f"[bold]{share}[/bold]; of all epochs {100 * truth.base_rate:.1f} % are")
     if not answer.hits:
         _console.print("no hits")
     left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)

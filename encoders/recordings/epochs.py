@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.recordings.quality import DOUBT, Quality, judge, measure_blocks, rules_of
+from encoders.recordings.quality import DOUBT, Quality, doubt_label, judge, measure_blocks, rules_of
 from encoders.recordings.resample import fill, hold, resample
 from encoders.recordings.timeline import Run, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, EPOCH_SAMPLES, STEP_CHANNELS
@@ -204,7 +204,7 @@ def _waveform(recording: HasChannels, channel: str, runs: Sequence[Run], night: 
     off = sum((_share_set(run, night.start_s) for run in recording.flags(channel)), np.zeros(len(night.start_s)))
     night.quality[off > 0.5] |= Quality.LEAD_OFF.value
     night.present &= night.quality == 0
-    return note
+    return "; ".join(filter(None, (note, doubt_label(parts, night.quality[at], rules))))
 
 
 def _step(recording: HasChannels, channel: str, runs: Sequence[Run], night: _Night, signals: bool) -> str:

@@ -2,7 +2,8 @@
 
 First `measure_blocks` looks once at each sample, then `judge` compares with `quality.toml`, where every threshold has
 its reason. Two steps, because a wrong unit shows only over the night: where nearly every epoch breaks the rules of
-amplitude while the signal lives, the unit is doubted in a note, and nothing is thrown away.
+amplitude while the signal lives, the unit is doubted in a note, and nothing is thrown away. So does a wrong label:
+`doubt_label` compares the shape of the night's samples with what the channel's sensor makes.
 """
 
 import tomllib
@@ -21,6 +22,9 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 DOUBT = "amplitude implausible"  # how the note of a doubtful unit begins
+WRONG_LABEL = "does not look like its label"  # how the note of a doubtful label begins
+_LOOKED_AT = 20  # epochs of a run, or a few more: enough for a median
+_FASTEST = 0.2  # of the rate: noise alone has 0.22 of it
 _CHUNK_VALUES = 1 << 17  # native samples looked at together; they stay in the second-level cache
 
 
@@ -48,6 +52,9 @@ class Rules:
     mains_share: float = np.inf
     clipped_share: float = np.inf
     valid: Sequence[float] = (-np.inf, np.inf)
+    tempo_hz: Sequence[float] = (0.0, np.inf)
+    min_slow_share: float = 0.0
+    min_kurtosis: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +165,38 @@ def judge(blocks: Blocks, rules: Rules) -> tuple[NDArray[np.uint8], str]:
         | wild * Quality.OUT_OF_RANGE
     )
     return flags.astype(np.uint8), note
+
+
+def doubt_label(parts: Sequence[tuple[Floats, float]], flags: NDArray[np.uint8], rules: Rules) -> str:
+    """What of the night's samples does not go with the channel, in words, else ''; nothing is thrown away for it.
+
+    `parts` as for `measure_blocks`, `flags` `(n,)` of their epochs in order: some good ones are looked at, the median
+    counts. Compared are the tempo (the frequency of a sine with the same slope and variance), the share of the variance
+    slower than half-second means, and the kurtosis; none depends on the unit.
+    """
+    shapes, row = [], 0
+    for epochs, rate_hz in parts:
+        good = np.flatnonzero(flags[row : row + len(epochs)] == 0)
+        row += len(epochs)
+        half = max(1, round(rate_hz / 2))
+        for x in epochs[good[:: max(1, len(good) // _LOOKED_AT)]]:
+            x = x - x.mean(dtype=np.float64).astype(np.float32)
+            squares, slopes = x * x, np.diff(x)
+            means = x[: len(x) // half * half].reshape(-1, half).mean(axis=1)
+            power = np.float64(squares.mean())
+            tempo = rate_hz / (2 * np.pi) * np.sqrt(np.vecdot(slopes, slopes) / len(x) / power)
+            slow, spread = np.vecdot(means, means) / len(means) / power, squares / power
+            shapes.append((tempo, slow, np.vecdot(spread, spread) / len(x), rate_hz))
+    if not shapes:
+        return ""
+    tempo, slow, kurtosis, rate_hz = np.median(shapes, axis=0)
+    low, high = rules.tempo_hz
+    if tempo < low:
+        return f"{WRONG_LABEL}: too slow for it ({tempo:.2g} Hz)"
+    if np.isfinite(high) and tempo > min(high, _FASTEST * rate_hz):
+        return f"{WRONG_LABEL}: too fast for it ({tempo:.0f} Hz), another signal or hum"
+    if slow < rules.min_slow_share:
+        return f"{WRONG_LABEL}: faster than breathing"
+    if kurtosis < rules.min_kurtosis:
+        return f"{WRONG_LABEL}: no beats stand out (kurtosis {kurtosis:.1f})"
+    return ""

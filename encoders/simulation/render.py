@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from encoders.simulation import airways, brain, eyes, heart, muscle
+from encoders.simulation import airways, brain, eyes, heart, movement, muscle
 from encoders.simulation.draws import (
     Floats,
     constants,
@@ -17,7 +17,14 @@ from encoders.simulation.night import Night
 from encoders.vocabulary import EPOCH_S
 
 # A derivation is a difference of electrodes, each of which we make against its contralateral mastoid.
-BIPOLAR = {"eeg_fz_cz": ("Fz", "Cz"), "eeg_cz_oz": ("Cz", "Oz")}
+BIPOLAR = {
+    "eeg_fz_cz": ("Fz", "Cz"), "eeg_cz_oz": ("Cz", "Oz"), "eeg_fpz_cz": ("Fpz", "Cz"), "eeg_pz_oz": ("Pz", "Oz"),
+}  # fmt: skip
+# Plus electrodes of muscles and heart, and the minus electrode that holds only what both pick up.
+TWINS = {
+    "el_chin_r": "el_chin_l", "el_chin_c": "el_chin_l", "el_ecg_1": "el_ecg_2",
+    "el_leg_l1": "el_leg_l2", "el_leg_r1": "el_leg_r2",
+}  # fmt: skip
 STEPS = frozenset({"spo2", "heart_rate", "pulse", "body_position"})  # whole numbers at 1 Hz
 
 
@@ -51,7 +58,8 @@ def render(night: Night, rates_hz: Mapping[str, int]) -> dict[str, NDArray[Any]]
         )
     mastoids: dict[tuple[str, int], Floats] = {}
     for name, rate in rates_hz.items():
-        made[name] = _signal(night, name, rate, eeg, looks, mastoids)
+        samples = _signal(night, name, rate, eeg, looks, mastoids)
+        made[name] = movement.disturb(samples, name, rate, night.named("position change"), night.key)
     return made
 
 
@@ -76,9 +84,12 @@ def _signal(
         return mastoids[side, rate]
 
     def emg(which: str) -> Floats:
+        moves = night.named("periodic limb movement", "limb movement")
+        side = {"l": "left", "r": "right"}.get(which[-1])
+        moves = [move for move in moves if side is None or move.cause in (side, "both")]
         return muscle.render_muscle(
-            rng, which, rate, night.stages, night.named("arousal"), night.named("position change"),
-            night.named("periodic limb movement"),
+            night.key, night.subject, which, rate, night.stages, night.named("arousal"), night.named("position change"),
+            moves,
         )  # fmt: skip
 
     if name in BIPOLAR:
@@ -92,13 +103,15 @@ def _signal(
         return reference(name[-2:])
     if name in ("el_e1", "el_e2"):  # MrOS, CFS and CCSHS refer both eyes to M2
         return looks["eog_l" if name == "el_e1" else "eog_r"] + reference("m2")
-    if name in ("el_chin_r", "el_ecg_1"):  # plus electrodes: the other one holds only what both pick up
-        twin = {"el_chin_r": "el_chin_l", "el_ecg_1": "el_ecg_2"}[name]
-        own = emg("emg_chin") if name == "el_chin_r" else heart.render_ecg(night.heart, night.breath, rng, rate)
-        both: Floats = own + _signal(night, twin, rate, eeg, looks, mastoids)
+    if name in TWINS:
+        if name.startswith("el_ecg"):
+            own = heart.render_ecg(night.heart, night.breath, rng, rate)
+        else:
+            own = emg("emg_chin" if name.startswith("el_chin") else name[:-1].replace("el_", "emg_"))
+        both: Floats = own + _signal(night, TWINS[name], rate, eeg, looks, mastoids)
         return both
-    if name in ("el_chin_l", "el_ecg_2"):
-        scale = np.float32(3.0 if name == "el_chin_l" else 0.02)
+    if name in TWINS.values():
+        scale = np.float32(0.02 if name == "el_ecg_2" else 3.0)
         return scale * rng.standard_normal(round(night.duration_s * rate), np.float32)
     if name.startswith("el_"):
         return eeg[_electrodes(name)[0], rate] + reference("m2" if int(name[-1]) % 2 else "m1")
@@ -106,9 +119,12 @@ def _signal(
         return emg(name)
     if name == "ecg":
         return heart.render_ecg(night.heart, night.breath, rng, rate)
+    if name == "ppg":
+        return heart.render_ppg(night.heart, night.breath, night.named("arousal"), rng, rate)
     if name in STEPS:
         steps: dict[str, NDArray[np.integer[Any]]] = {
             "spo2": night.breath.spo2_pct, "body_position": np.repeat(night.positions, round(EPOCH_S)),
+            "pulse": heart.rate_channel(night.heart, average_s=8, delay_s=5),  # an oximeter's, later and smoother; ours
         }  # fmt: skip
         return np.repeat(steps.get(name, night.pulse_per_min).astype(np.int16), rate)
-    return airways.render_breathing(night.breath, rng, name, rate, night.subject)
+    return airways.render_breathing(night, rng, name, rate)

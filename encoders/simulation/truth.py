@@ -1,9 +1,12 @@
 """The truth of a night as tables: all that happened, and the physiology of each epoch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from encoders.simulation.dirt import Fault
 from encoders.simulation.draws import (
     TruthEvent,
     stage_names,
@@ -15,14 +18,24 @@ from encoders.vocabulary import EPOCH_S, POSITIONS
 COUNTED = ("spindle", "K-complex", "slow wave", "rapid eye movement", "blink")
 
 
-def truth_events(night: Night) -> pl.DataFrame:
-    """All events as `name`, `start_s`, `stop_s`, with the oximeter's nadir and the cause where there is one."""
+def truth_events(night: Night, faults: Sequence[Fault] = ()) -> pl.DataFrame:
+    """All events by start as `name`, `start_s`, `stop_s`, with the oximeter's nadir and the cause where there is one.
+
+    The recording's faults stand among them: `channel` is the label of the signal at fault as the EDF file has it, null
+    for events of the body and for a pause; `cause` says what is wrong. Times count from the recording's start, pauses
+    included: what happened in a pause is kept here, and is not in the file.
+    """
+    body = [(e.name, e.start_s, e.stop_s, e.spo2_min_pct, e.cause, e.drop_pct, None) for e in night.events]
+    wrong = [(f.name, f.start_s, f.stop_s, None, f.cause, None, f.label) for f in faults]
     return pl.DataFrame(
-        [(e.name, e.start_s, e.stop_s, e.spo2_min_pct, e.cause) for e in night.events],
-        schema=["name", "start_s", "stop_s", "spo2_min_pct", "cause"],
-        schema_overrides={"spo2_min_pct": pl.Float64, "cause": pl.String},
+        sorted([*body, *wrong], key=lambda row: (row[1], row[0])),
+        schema=["name", "start_s", "stop_s", "spo2_min_pct", "cause", "drop_pct", "channel"],
+        schema_overrides={
+            "start_s": pl.Float64, "stop_s": pl.Float64, "spo2_min_pct": pl.Float64, "cause": pl.String,
+            "drop_pct": pl.Float64, "channel": pl.String,
+        },
         orient="row",
-    )
+    )  # fmt: skip
 
 
 def truth_epochs(night: Night) -> pl.DataFrame:

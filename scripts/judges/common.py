@@ -51,9 +51,9 @@ class Judged:
 
     def signal(self, channel: str) -> tuple[NDArray[np.float64], float]:
         """Samples of a canonical channel in the unit of the header, and its rate in Hz."""
-        rows = site_facts()[self.site]["signals"]
-        (index,) = (i for i, row in enumerate(rows) if row[1] == channel)
+        (label,) = (row[0] for row in site_facts()[self.site]["signals"] if row[1] == channel)
         file = EdfFile(self.edf)
+        (index,) = (i for i, signal in enumerate(file.header.signals) if signal.label == label)
         return np.concatenate([run.samples for run in file.runs(index)]).astype(np.float64), file.rate_hz(index)
 
 

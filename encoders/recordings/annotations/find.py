@@ -13,6 +13,7 @@ _ADDED: Final = re.compile(
     r"(?:\.edf|\.bdf)?[-_.](nsrr|profusion|events?|annotations?|annots?|hypnogram|hypno|sleepscoring|scoring|stages?|staging|respevt)$",
     re.IGNORECASE,
 )
+_SCORER: Final = re.compile(r"[-_.]scorer[-_]?(\d+)$", re.IGNORECASE)  # another scorer's file of the same night
 _SLEEP_EDF: Final = re.compile(r"((?:SC|ST)\d{4}[A-Z])[A-Z0-9]-(?:PSG|Hypnogram)$", re.IGNORECASE)
 _RESMED: Final = re.compile(r"(\d{8}_\d{6})_(EVE|CSL|BRP|PLD|SA2|SAD)$", re.IGNORECASE)
 _FOLDERS: Final = ("annotations", "annotations-events-nsrr", "annotations-events-profusion")
@@ -33,12 +34,18 @@ def annotation_stem(path: Path) -> str | None:
         return None
     if found := _SLEEP_EDF.fullmatch(stem):
         return found[1].casefold() if stem.casefold().endswith("hypnogram") else None
-    bare = _ADDED.sub("", stem)
+    bare = _SCORER.sub("", _ADDED.sub("", stem))
     if suffix in (".edf", ".bdf", ".txt") and (
         bare == stem or (stem.casefold().endswith("sleepscoring") and suffix == ".txt")
     ):
         return None  # HMC has its scoring twice; the EDF+ is read
     return re.sub(r"\.(edf|bdf)$", "", bare, flags=re.IGNORECASE).casefold()
+
+
+def _scorer(path: Path) -> int:
+    """Which scorer's file it is by its name: 1 where the name says nothing."""
+    found = _SCORER.search(_ADDED.sub("", path.stem))
+    return int(found[1]) if found else 1
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +100,8 @@ def _resmed(recordings: Iterable[Path], files: Iterable[Path]) -> list[Path]:
 
 
 def find_annotations(recording_paths: Sequence[Path], *, among: Sequence[Path] | None = None) -> list[Path]:
-    """The annotation files of one recording (of all its files), sorted; by name only, nothing is opened.
+    """The annotation files of one recording (of all its files), those of `NAME.scorer2...` after the others; by name
+    only, nothing is opened.
 
     among: the files to choose from, in any folders; None looks beside the recording and in the folders named above.
     A `*.truth*` table of a simulated night is never an annotation, nor is a recording file itself.
@@ -113,4 +121,4 @@ def find_annotations(recording_paths: Sequence[Path], *, among: Sequence[Path] |
         else [path for folder in {p.parent for p in recording_paths} for path in _files_in(folder)]
     )
     found.update(dict.fromkeys(_resmed(recording_paths, pool)))
-    return sorted(path for path in found if path.resolve() not in own)
+    return sorted((path for path in found if path.resolve() not in own), key=lambda path: (_scorer(path), path))
