@@ -142,7 +142,7 @@ class Cohort:
         row = details(self.snapshot, [at.epoch_id])[at.epoch_id]
         generated, caveats = self._generated(at)
         return {"recording": at.recording, "start_s": at.start_s, "captions": caption_of(row), "generated": generated,
-                "caveats": caveats, "nearest": near}  # fmt: skip
+                "nearest": near} | ({"caveats": caveats} if caveats else {})  # fmt: skip
 
     def _generated(self, at: Place) -> tuple[dict[str, str], list[str]]:
         """What the decoder says of one epoch, read from its file, and what must be known of such captions."""

@@ -69,7 +69,7 @@ def rank(
     snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool,
     reader: Encoder | None = None,
 ) -> Ranked:  # fmt: skip
-    """Every epoch that answers `question` among the rows of `where`, best first; `reader` compares words and signals."""
+    """Every epoch that answers `question` among the rows of `where`, best first; `reader` knows signals."""
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()

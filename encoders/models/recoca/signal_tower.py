@@ -70,7 +70,8 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`SiLU(w1 x) * w2 x`."""
-        return functional.silu(self.w1(x), inplace=not self.training) * self.w2(x)
+        gated: Tensor = functional.silu(self.w1(x), inplace=not self.training) * self.w2(x)
+        return gated
 
 
 class SwiGLU(nn.Module):
