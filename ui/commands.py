@@ -148,7 +148,7 @@ def describe(
     encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
-    """Say in words what was measured and scored in an epoch, or in a night."""
+    """Say in words what was measured and scored in an epoch, or in a night; apart from it, what a decoder generates."""
     from retrieval import Cohort
 
     description = Cohort(cohort, encoder=encoder).describe(place)

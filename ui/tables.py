@@ -110,9 +110,13 @@ def print_recordings(rows: list[dict[str, Any]]) -> None:
 
 
 def print_description(description: dict[str, Any]) -> None:
-    """Measured captions by part, then the nearest ones."""
+    """Measured captions by part, what a decoder generated apart from them, then the nearest ones."""
     for part, text in description["captions"].items():
         _console.print(f"[bold]{part}[/bold]  {escape(text)}")
+    for part, text in description["generated"].items():
+        _console.print(f"[bold]{part}[/bold]  [reverse] generated, not measured [/reverse] {escape(text)}")
+    for caveat in description.get("caveats", []):
+        _console.print(f"[dim]caveat  {escape(caveat)}[/dim]")
     for note in description.get("notes", []):
         _console.print(f"[dim]note[/dim]  {escape(note)}")
     for near in description["nearest"]:
