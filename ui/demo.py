@@ -30,7 +30,9 @@ def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser:
             with bar("simulating nights") as progress:
                 retrieval.simulate(folder, nights=nights, seed=seed, progress=lambda done, of: progress("", done, of))
         subjects = folder / "subjects.csv"
-        _console.print(f"[bold]simulated[/bold] nights in {folder} (no person slept them); their scorers err as people do")
+        _console.print(
+            f"[bold]simulated[/bold] nights in {folder}: no person slept them; their scorers err as people do"
+        )
         truth = retrieval.Truth(folder)
     with bar("reading nights") as progress:
         report = retrieval.ingest([folder], cohort_dir, subjects=subjects, workers=retrieval.cores(), progress=progress)
