@@ -31,7 +31,7 @@ def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser:
                 retrieval.simulate(folder, nights=nights, seed=seed, progress=lambda done, of: progress("", done, of))
         subjects = folder / "subjects.csv"
         _console.print(
-            f"[bold]simulated[/bold] nights in {folder} (no person slept them); their scorers err as people do"
+            f"[bold]simulated[/bold] nights in {folder}: no person slept them; their scorers err as people do"
         )
         truth = retrieval.Truth(folder)
     with bar("reading nights") as progress:
