@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from encoders.models import load_encoder
 from encoders.models.recoca import Decoding, ReCoCa, ReCoCaConfig, generate
 from encoders.models.recoca.checkpoint import load_checkpoint, random_model
+from encoders.models.recoca.signal_tower import SignalTower
 from encoders.models.recoca.text import EOT, SOT
 from encoders.models.sleeplm import _CONFIG, tokenizer
 from encoders.recordings.epochs import ChannelStatistics, Epochs
@@ -47,7 +48,11 @@ def embed(path: str, epochs: str, rounds: str) -> Json:
     half = load_checkpoint(Path(path), ReCoCaConfig.read(_CONFIG), ("biosignals",)).to(torch.bfloat16)
 
     def demo(x: torch.Tensor) -> torch.Tensor:
-        return model(x, dummy.expand(len(x), -1), torch.tensor([[4, -1]]).expand(len(x), -1)).signal_features
+        vectors, tokens = _as_published(model.biosignals, x)
+        ids, indices = dummy.expand(len(x), -1), torch.tensor([[4, -1]]).expand(len(x), -1)
+        _, text = model.text(ids)
+        model.text_decoder.logits(tokens, text[:, :-1], model.conditions(indices))
+        return torch.nn.functional.normalize(vectors, dim=-1)
 
     ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "demo": demo, "float32": model.embed_signals, "bfloat16": lambda x: half.embed_signals(x.bfloat16()),
@@ -69,6 +74,20 @@ def embed(path: str, epochs: str, rounds: str) -> Json:
         "cosine_median": float(cosine.median()), "cosine_min": float(cosine.min()),
         "top10_overlap": _overlap(vectors["float32"], vectors["bfloat16"]),
     }  # fmt: skip
+
+
+def _as_published(tower: SignalTower, signals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tower with torch's own multi-head attention as its poolers, as published; the blocks are ours."""
+    x = tower.embed_projection(tower.patching(signals)) + tower.channel_id_embed.weight[:, None]
+    for block in tower.transformer_blocks:
+        x = block(x)
+    tokens = tower.ln_final(x).flatten(1, 2)
+    summary, memory = (
+        pooler.attn(pooler.query_tokens.expand(len(tokens), -1, -1), tokens, tokens, need_weights=False)[0]
+        for pooler in (tower.contrastive_pooler, tower.decoder_pooler)
+    )
+    pooled = tower.attn_pool(summary, memory, memory, need_weights=False)[0]
+    return tower.proj_to_embed(pooled[:, 0]), memory
 
 
 def _overlap(exact: torch.Tensor, other: torch.Tensor, k: int = 10) -> float:

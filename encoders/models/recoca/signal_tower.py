@@ -36,6 +36,10 @@ class Rotary(nn.Module):
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Adjacent pairs (a, b) of the last axis become (a cos - b sin, a sin + b cos)."""
+    if x.dtype == torch.float32:  # one pass: a pair is a complex number, and turning it a product
+        turn = torch.complex(cos[..., ::2], sin[..., ::2])
+        pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * turn).flatten(-2)
     turned = torch.stack((-x[..., 1::2], x[..., 0::2]), dim=-1).flatten(-2)
     return x * cos + turned * sin
 
@@ -126,6 +130,22 @@ class Block(nn.Module):
         return x.view(batch, channels, patches, width)
 
 
+def attend(attention: nn.MultiheadAttention, queries: Tensor, tokens: Tensor) -> Tensor:
+    """What `attention(queries, tokens, tokens)` gives, `(batch, n, width)`.
+
+    torch's own transposes its input first, for which the CPU then multiplies by a copy of the weights for each token.
+    """
+    weight, bias, width = attention.in_proj_weight, attention.in_proj_bias, attention.embed_dim
+    split = (len(tokens), -1, attention.num_heads, width // attention.num_heads)
+    query = functional.linear(queries, weight[:width], bias[:width]).view(split).transpose(1, 2)
+    key, value = functional.linear(tokens, weight[width:], bias[width:]).chunk(2, dim=-1)
+    mixed = functional.scaled_dot_product_attention(
+        query, key.view(split).transpose(1, 2), value.view(split).transpose(1, 2)
+    )
+    out: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    return out
+
+
 class Pooler(nn.Module):
     """Learned queries that attend to all tokens."""
 
@@ -136,9 +156,7 @@ class Pooler(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(batch, n, width)` to `(batch, queries, width)`."""
-        queries = self.query_tokens.expand(len(tokens), -1, -1)
-        out: Tensor = self.attn(queries, tokens, tokens, need_weights=False)[0]
-        return out
+        return attend(self.attn, self.query_tokens.expand(len(tokens), -1, -1), tokens)
 
 
 class Patching(nn.Module):
@@ -189,5 +207,5 @@ class SignalTower(nn.Module):
             x = block(x)
         tokens = self.ln_final(x).flatten(1, 2)
         summary, signal_tokens = self.contrastive_pooler(tokens), self.decoder_pooler(tokens)
-        pooled = self.attn_pool(summary, signal_tokens, signal_tokens, need_weights=False)[0]
+        pooled = attend(self.attn_pool, summary, signal_tokens)
         return self.proj_to_embed(pooled[:, 0]), signal_tokens
