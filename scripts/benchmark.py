@@ -224,6 +224,19 @@ def sleeplm(work: Path, rounds: int) -> list[Row]:
         )
         ratio = wrote["cached_per_s"] / wrote["whole_per_s"]
         rows.append(Row("sleeplm", f"captions, batch {batch}, cached against whole", ratio, "times", aim, note))
+    with tempfile.TemporaryDirectory() as scratch:
+        took = measured("timeline", path, scratch, threads=two, script="bench_sleeplm.py")
+    embedding = sum(took["embedding_s"])
+    note = f"{took['whole_s']:.0f} s in all; the same nights without an encoder {took['plain_s']:.1f} s"
+    rows.append(
+        Row(
+            "sleeplm",
+            "ingest of three half-hour nights: embedding's share",
+            embedding / took["whole_s"],
+            "",
+            note=note,
+        )
+    )
     return rows
 
 
