@@ -145,15 +145,18 @@ def _take(
     if night.skipped:
         done["skipped"] += 1
         return
+    ids = None
     if night.tables:
         tables = {name: pl.read_ipc(path) for name, path in night.tables.items()}
         _embed_captions(writer, model(), tables["captions"])
-        writer.put(night.recording, night.fingerprint, tables)
+        ids = writer.put(night.recording, night.fingerprint, tables)
     if reader and night.signals:
-        ids = writer.sql("SELECT epoch_id FROM epoch_rows WHERE recording = ? ORDER BY epoch", [night.recording])
+        if ids is None:
+            of_night = "SELECT epoch_id FROM epoch_rows WHERE recording = ? ORDER BY epoch"
+            ids = writer.sql(of_night, [night.recording])["epoch_id"].to_numpy()
         vectors = reader.embed_epochs(load_epochs(night.signals))
         info = {"encoder": reader.name, "dim": reader.dim, "trained_on": list(reader.trained_on)}
-        writer.add_vectors(reader.space, "signal", ids["epoch_id"].to_numpy(), vectors, info=info)
+        writer.add_vectors(reader.space, "signal", ids, vectors, info=info)
     done["recordings"] += 1
     done["epochs"] += night.epochs
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from encoders.captions import Concept
 from encoders.models import Encoder
 from encoders.vocabulary import STEP_CHANNELS
-from index import Snapshot
+from index import SearchResult, Snapshot
 from retrieval.question import Filter, Question, event_name, measured
 
 _SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
@@ -217,10 +217,16 @@ def _meaning(
     if used or (not facts and best[0] < WORDS_FLOOR):
         near = best[1 if used else 0]
         notes.append(f"nothing here resembles {strange!r} (best cosine {near:.2f}, floor {WORDS_FLOOR:.2f}); left out")
-    real = found.ids[used] >= 0
-    by_id = np.full(len(ids), found.scores[used][real].min(initial=1.0))
-    by_id[np.searchsorted(ids, found.ids[used][real])] = found.scores[used][real]
-    return by_id[place].astype(np.float64), f"{found.engine} on {found.device}: {found.why}", notes
+    return _by_id(found, used, ids)[place].astype(np.float64), f"{found.engine} on {found.device}: {found.why}", notes
+
+
+def _by_id(found: SearchResult, query: int, ids: NDArray[Any]) -> NDArray[Any]:
+    """Each of the sorted `ids`' score for one query; those beyond what was found share the last score."""
+    real = found.ids[query] >= 0
+    scores = found.scores[query][real]
+    by_id = np.full(len(ids), scores.min(initial=1.0))
+    by_id[np.searchsorted(ids, found.ids[query][real])] = scores
+    return by_id
 
 
 def _signal_scores(
@@ -241,13 +247,8 @@ def _signal_scores(
     found = snapshot.search(reader.space, "signal", query, most, ids=asked, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
-    real = found.ids[0] >= 0
-    order = np.argsort(found.ids[0][real])
-    known, cosines = found.ids[0][real][order], found.scores[0][real][order]
-    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    cosine = np.where(known[at] == ids, cosines[at], cosines.min())  # beyond the best ones all share the last score
-    rows = np.isin(ids, able)
-    z[rows] = standardised(cosine[rows].astype(np.float64))
+    rows = np.isin(ids, asked)
+    z[rows] = standardised(_by_id(found, 0, asked)[np.searchsorted(asked, ids[rows])].astype(np.float64))
     return z
 
 

@@ -25,18 +25,26 @@ class Placement:
         return f"{self.device}, {str(self.dtype).removeprefix('torch.')} ({self.why})"
 
 
-def place(device: str = "auto", dtype: str = "auto") -> Placement:
-    """The device and dtype asked for, or the best there is: half precision only where the hardware multiplies in it."""
+def choose_device(device: str) -> tuple["torch.device", str]:
+    """The device asked for, or CUDA where there is one, and why; `BadInput` for one that is not usable here."""
     import torch
 
-    if dtype not in DTYPES:
-        raise BadInput(f"dtype {dtype!r}: possible are {', '.join(DTYPES)}")
     try:
         chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as wrong:
         raise BadInput(f"device {device!r}: not usable here ({str(wrong).splitlines()[0]}); say auto or cpu") from wrong
     why = "asked for" if device != "auto" else "a CUDA device is there" if chosen.type == "cuda" else "no CUDA device"
+    return chosen, why
+
+
+def place(device: str = "auto", dtype: str = "auto") -> Placement:
+    """The device and dtype asked for, or the best there is: half precision only where the hardware multiplies in it."""
+    import torch
+
+    if dtype not in DTYPES:
+        raise BadInput(f"dtype {dtype!r}: possible are {', '.join(DTYPES)}")
+    chosen, why = choose_device(device)
     if dtype != "auto":
         return Placement(chosen, getattr(torch, dtype), f"{why}; dtype asked for")
     if chosen.type == "cuda":

@@ -5,7 +5,6 @@ BERT's layers are torch's own TransformerEncoderLayer, so transformers, whose im
 a test holds the vectors to those of transformers.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -15,23 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoders.errors import BadInput
+from encoders.models.devices import choose_device
+from encoders.models.weights import file_sha256
 from encoders.recordings.epochs import Epochs
 
 if TYPE_CHECKING:
     import torch
 
+_sha256 = cache(file_sha256)  # its file never changes while a process runs
 _BATCH = 64
 _MAX_TOKENS = 256  # the limit of its sentence_bert_config; captions stay far below
 _LAYER = {  # torch's name -> BERT's; query, key and value are one matrix in torch
     "self_attn.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm",
     "linear1": "intermediate.dense", "linear2": "output.dense", "norm2": "output.LayerNorm",
 }  # fmt: skip
-
-
-@cache
-def _weights_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class MiniLM:
@@ -49,7 +45,7 @@ class MiniLM:
         if dtype not in ("auto", "float32"):
             raise BadInput(f"dtype {dtype!r} for {self.name}: it runs in float32 alone; say 'auto' or 'float32'.")
         self._folder = Path(get_model_path())
-        self.space = f"text-minilm-{_weights_sha256(self._folder / 'model.safetensors')[:8]}"
+        self.space = f"text-minilm-{_sha256(self._folder / 'model.safetensors')[:8]}"
         self._load(device)
 
     def _load(self, device: str) -> None:
@@ -57,12 +53,10 @@ class MiniLM:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        why = "asked for" if device != "auto" else "a CUDA device is there" if chosen == "cuda" else "no CUDA device"
-        self.runs_on = f"{chosen}, float32 ({why}; 23 M parameters need no half precision)"
-        self._device = torch.device(chosen)
+        self._device, why = choose_device(device)
+        self.runs_on = f"{self._device}, float32 ({why}; 23 M parameters need no half precision)"
         config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        weights = load_file(self._folder / "model.safetensors", device=chosen)
+        weights = load_file(self._folder / "model.safetensors", device=str(self._device))
         self._layers = _layers(config, weights)
         self._words = weights["embeddings.word_embeddings.weight"]
         # One sentence a row is of the first type throughout: its embedding is the same for every token.

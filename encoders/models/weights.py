@@ -1,5 +1,6 @@
 """Where a checkpoint comes from: a file, a folder, or a repository of the Hugging Face hub at a pinned revision."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -112,10 +113,17 @@ def _pinned(repository: str, path: Path) -> str:
     return f"{repository}@{path.parent.name}"
 
 
+def file_sha256(path: Path) -> str:
+    """Hash of a weights file; a cached hub download is named after its own, which is not computed again."""
+    real = path.resolve()
+    if real.parent.name == "blobs" and len(real.name) == 64 and set(real.name) <= set("0123456789abcdef"):
+        return real.name
+    with real.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def remembered_sha256(path: Path) -> str:
     """Hash of a weights file, kept in the user's cache: no question waits seconds for a gigabyte and a half."""
-    from encoders.models.recoca.checkpoint import file_sha256
-
     real = path.resolve()
     stat = real.stat()
     key = f"{real}:{stat.st_size}:{stat.st_mtime_ns}"

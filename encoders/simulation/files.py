@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -192,9 +192,7 @@ def _write_night(files: SimulatedNight, night: Night, ideal: bool, note: str) ->
 
 def _only_existing(night: SimulatedNight) -> SimulatedNight:
     kept = tuple(path for path in night.annotations if path.exists())
-    return SimulatedNight(
-        night.recording, night.site, night.subject, night.edf, kept, night.truth_epochs, night.truth_events
-    )
+    return replace(night, annotations=kept)
 
 
 def _write_subjects(path: Path, written: Sequence[SimulatedNight]) -> None:

@@ -14,10 +14,10 @@ from scipy.ndimage import uniform_filter1d
 
 from encoders.simulation.breathing import Breath
 from encoders.simulation.draws import Floats, TruthEvent, by_stage, constants, on_grid, stream, wander
+from encoders.simulation.oxygen import GRID_HZ  # that of breathing, whose phase sets the sinus arrhythmia
 from encoders.simulation.people import Subject
 from encoders.vocabulary import EPOCH_S, POSITIONS
 
-GRID_HZ = 8.0  # that of breathing, whose phase sets the sinus arrhythmia
 KINDS = ("sinus", "atrial", "ventricular")  # of beats
 STEPS = 16  # places of a beat between two samples
 QT_BINS = 48  # of the square root of RR, over QT_ROOTS

@@ -1,4 +1,4 @@
-"""One simulated night: everything that happens in it, the signals a recorder would take, and the truth as tables."""
+"""One simulated night: everything that happens in it, before anyone records or scores it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from encoders.simulation import airways, brain, eyes, heart, movement, muscle
-from encoders.simulation.draws import (
-    Floats,
-    constants,
-    stream,
-)
+from encoders.simulation.draws import Floats, constants, stream
 from encoders.simulation.night import Night
 from encoders.vocabulary import EPOCH_S
 

@@ -1,17 +1,15 @@
 """What a site's recorder is, read from `sites.toml`: its sensors, and the filters of its amplifiers."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 
-from encoders.simulation.draws import Floats
+from encoders.simulation.draws import Floats, constants
 
 # Family of sensors by how the canonical channel begins, the first that fits; filters and faults go by family.
 _FAMILIES: Final = (
@@ -54,11 +52,9 @@ def _family(channel: str) -> str:
     return next((family for start, family in _FAMILIES if channel.startswith(start)), "flag")
 
 
-@cache
 def site_facts() -> dict[str, dict[str, Any]]:
     """The sites of `sites.toml` by name."""
-    with Path(__file__).with_name("sites.toml").open("rb") as file:
-        return tomllib.load(file)
+    return constants("sites")
 
 
 def sensors(site: Mapping[str, Any]) -> list[Sensor]:

@@ -7,10 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from encoders.simulation.dirt import Fault
-from encoders.simulation.draws import (
-    TruthEvent,
-    stage_names,
-)
+from encoders.simulation.draws import TruthEvent, stage_names
 from encoders.simulation.night import RESPIRATORY, Night
 from encoders.simulation.oxygen import GRID_HZ
 from encoders.vocabulary import EPOCH_S, POSITIONS

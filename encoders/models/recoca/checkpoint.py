@@ -1,6 +1,5 @@
 """A published checkpoint into our model: every key accounted for, only the wanted towers read, the file mapped."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +43,7 @@ class _Safetensors(Mapping[str, Tensor]):
 
 
 @contextmanager
-def open_state(path: Path) -> Iterator[Mapping[str, Tensor]]:
+def open_state(path: Path) -> "Iterator[_Renamed]":
     """The state dict in a `.safetensors` or `.pt` file by plain keys; `.pt` loads with `weights_only=True`."""
     if not path.is_file():
         raise BadInput(f"{path}: no such checkpoint; give a .safetensors or .pt file, or a folder that holds one")
@@ -117,7 +116,6 @@ def load_checkpoint(path: Path, config: ReCoCaConfig, parts: Sequence[str] = PAR
     and names a rotary table that is not the formula's.
     """
     with open_state(path) as state:
-        assert isinstance(state, _Renamed)
         shapes = {key: state.shape(key) for key in state}
         config = fitted(config, shapes)
         _compare(path, config, shapes)
@@ -195,12 +193,3 @@ def _settle_rotary(path: Path, weights: dict[str, Tensor]) -> None:
 def count_parameters(model: ReCoCa) -> int:
     """Distinct parameter values."""
     return sum(math.prod(parameter.shape) for parameter in model.parameters())
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a weights file; a cached hub download is named after its own, which is not computed again."""
-    real = path.resolve()
-    if real.parent.name == "blobs" and len(real.name) == 64 and set(real.name) <= set("0123456789abcdef"):
-        return real.name
-    with real.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

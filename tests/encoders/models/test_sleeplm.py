@@ -144,7 +144,7 @@ def test_hashes_are_computed_once_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "model.pt"
     path.write_bytes(b"weights")
     first = remembered_sha256(path)
-    monkeypatch.setattr("encoders.models.recoca.checkpoint.file_sha256", lambda _: pytest.fail("computed twice"))
+    monkeypatch.setattr("encoders.models.weights.file_sha256", lambda _: pytest.fail("computed twice"))
     assert remembered_sha256(path) == first
 
 

@@ -10,8 +10,9 @@ import sleepecg
 
 from encoders.simulation import heart
 from encoders.simulation.draws import N2, REM, TruthEvent, W, constants, stream
-from encoders.simulation.heart import GRID_HZ, KINDS, Heart
+from encoders.simulation.heart import KINDS, Heart
 from encoders.simulation.night import Night, plan_night
+from encoders.simulation.oxygen import GRID_HZ
 from encoders.simulation.people import draw_subject
 
 

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from encoders.errors import BadInput
 from encoders.models.recoca import ReCoCa, ReCoCaConfig
-from encoders.models.recoca.checkpoint import count_parameters, empty_model, file_sha256, load_checkpoint
+from encoders.models.recoca.checkpoint import count_parameters, empty_model, load_checkpoint
+from encoders.models.weights import file_sha256
 
 State = dict[str, torch.Tensor]
 
