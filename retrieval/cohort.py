@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ from retrieval.search import matching, merge_runs, rank
 from retrieval.similar import similar_epochs, similar_nights
 from retrieval.spaces import encoder_of
 from retrieval.strips import Strip, strip_of
+
+if TYPE_CHECKING:
+    from retrieval.evaluation.evaluate import Evaluation, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Cohort:
         """What the decoder says of one epoch, read from its file, and what must be known of such captions."""
         if self.reader is None or at.start_s is None:
             return {}, []
-        epochs = build_epochs(self._recording(at.recording), np.array([at.start_s]))
+        epochs = build_epochs(self.recording(at.recording), np.array([at.start_s]))
         (generated,) = self.reader.describe(epochs)
         return generated, list(self.reader.caveats) if generated else []
 
@@ -195,11 +198,21 @@ class Cohort:
         """Counts, spaces, sizes and engines of the published snapshot."""
         return self.snapshot.info()
 
+    def evaluate(
+        self, *, tasks: Sequence[str] | None = None, most: int = 10_000, seed: int = 0,
+        progress: "Progress | None" = None,
+    ) -> "Evaluation":  # fmt: skip
+        """How well the cohort's encoder does on its labels; see `retrieval.evaluation.evaluate`."""
+        from retrieval.evaluation import evaluate
+
+        encoder = load_encoder(self._encoder_name, device=self._device)
+        return evaluate(self, encoder=encoder, tasks=tasks, most=most, seed=seed, progress=progress)
+
     def waveform(
         self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS
     ) -> dict[str, list[Run]]:
         """Native-rate samples by channel, in physical units, read from the recording's files; absent: no key."""
-        found = self._recording(recording)
+        found = self.recording(recording)
         runs = {channel: found.waveform(channel, start_s, stop_s) for channel in channels}
         return {channel: r for channel, r in runs.items() if r}
 
@@ -212,7 +225,8 @@ class Cohort:
         """What is drawn of a hit."""
         return strip_of(self, hit.recording, hit.start_s, hit.stop_s)
 
-    def _recording(self, name: str) -> Recording:
+    def recording(self, name: str) -> Recording:
+        """The recording of that id, opened from its files."""
         private = Private(self.root)
         return open_recording(private.paths(name), recording_id=name, **private.site().as_options())
 

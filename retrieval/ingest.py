@@ -18,7 +18,7 @@ from encoders.recordings import discover
 from index import CohortProblem, Snapshot, Writer
 from retrieval.night import Job, NightFiles, nameless, read_night
 from retrieval.private import Private
-from retrieval.signals import load_epochs
+from retrieval.signals import load_epochs, no_epochs
 from retrieval.spaces import encoder_of
 from retrieval.subjects import read_subjects
 from retrieval.workers import run_jobs
@@ -103,9 +103,15 @@ def ingest(
             return writer.publish({"failed": _reasons(failed)}, default_space=default)
 
         published = time.monotonic()
-        # A recording never seen is sure to bring captions: the encoder loads while the first nights are read.
-        ahead = model if any(s.id not in known for s in found) else None
-        results = run_jobs(read_night, jobs, min(workers, len(found)), meanwhile=ahead)
+
+        def load() -> None:
+            """What the first nights are sure to need, while they are read: of a night never seen, captions too."""
+            if new := any(s.id not in known for s in found):
+                model()
+            if reader and (new or any(s.id in bare for s in found)):
+                reader.embed_epochs(no_epochs())
+
+        results = run_jobs(read_night, jobs, min(workers, len(found)), meanwhile=load)
         for count, (job, night, error) in enumerate(results, 1):
             if error is not None:
                 failed.append({"path": str(job.source.paths[0]), "error": error})

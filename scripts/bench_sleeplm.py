@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from encoders.models import load_encoder
 from encoders.models.recoca import Decoding, ReCoCa, ReCoCaConfig, generate
 from encoders.models.recoca.checkpoint import load_checkpoint, random_model
+from encoders.models.recoca.config import EOT, SOT
 from encoders.models.recoca.signal_tower import SignalTower
-from encoders.models.recoca.text import EOT, SOT
 from encoders.models.sleeplm import _CONFIG, tokenizer
 from encoders.recordings.epochs import ChannelStatistics, Epochs
 
@@ -141,31 +141,6 @@ def _same_tokens(model: ReCoCa, tokens: torch.Tensor, indices: torch.Tensor, cac
     return bool(torch.equal(ids, cached[:, : n + 1]))
 
 
-def timeline(path: str, folder: str) -> Json:
-    """Seconds of an ingest of three short nights, of them embedding, and of the same ingest without an encoder."""
-    import retrieval
-    from encoders.models.sleeplm import SleepLM
-
-    nights = Path(folder) / "nights"
-    retrieval.simulate(nights, nights=3, seed=5, sites=["clinic"], hours=0.5)
-    began = time.perf_counter()
-    retrieval.ingest([nights], Path(folder) / "plain", workers=1)
-    plain = time.perf_counter() - began
-    spent: list[float] = []
-    embed_epochs = SleepLM.embed_epochs
-
-    def timed(self: SleepLM, epochs: Epochs) -> np.ndarray:
-        at = time.perf_counter()
-        vectors = embed_epochs(self, epochs)
-        spent.append(time.perf_counter() - at)
-        return vectors
-
-    SleepLM.embed_epochs = timed  # type: ignore[method-assign]
-    began = time.perf_counter()
-    retrieval.ingest([nights], Path(folder) / "read", encoder=f"sleeplm:{path}", workers=1)
-    return {"plain_s": plain, "whole_s": time.perf_counter() - began, "embedding_s": spent}
-
-
 def _signals(n: int) -> torch.Tensor:
     """Normalised epochs of slow waves and noise that differ from one another."""
     rng = np.random.default_rng(1)
@@ -184,5 +159,5 @@ def _epochs(n: int) -> Epochs:
 
 
 if __name__ == "__main__":
-    work = {"weights": weights, "embed": embed, "memory": memory, "captions": captions, "timeline": timeline}
+    work = {"weights": weights, "embed": embed, "memory": memory, "captions": captions}
     print(json.dumps(work[sys.argv[1]](*sys.argv[2:])))

@@ -17,7 +17,7 @@ _ROW_PX = 56
 
 def write_page(cohort: "Cohort", answer: "Answer", out: Path) -> None:
     """Write `answer` as one HTML file; a hit whose recording is gone is shown without its waveforms, and says so."""
-    from plotly.offline import get_plotlyjs
+    from retrieval.pages import write_document
 
     cards = "".join(_card(cohort, number, hit) for number, hit in enumerate(answer.hits, 1))
     chips = "".join(f'<li class="chip">{escape(line)}</li>' for line in answer.understood)
@@ -30,14 +30,7 @@ def write_page(cohort: "Cohort", answer: "Answer", out: Path) -> None:
         + "".join(f'<p class="dim">{escape(note)}</p>' for note in answer.notes)
         + (cards or "<p>No hits.</p>")
     )
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(answer.query)} · sleepsearch</title>"
-        f"<style>{(files('ui') / 'page.css').read_text('utf-8')}</style><script>{get_plotlyjs()}</script>"
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>'
-    out.write_text(page, encoding="utf-8")
+    write_document(out, answer.query, body, (files("ui") / "page.css").read_text("utf-8"))
 
 
 def _card(cohort: "Cohort", number: int, hit: "Hit") -> str:
@@ -73,6 +66,8 @@ def _figure(strip: "Strip") -> str:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
+    from retrieval.pages import plot_html
+
     rows = len(strip.traces)
     figure: Any = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.004)
     for row, trace in enumerate(strip.traces, 1):
@@ -105,9 +100,7 @@ def _figure(strip: "Strip") -> str:
         height=_ROW_PX * rows + 70, margin={"l": 130, "r": 10, "t": 26, "b": 36}, showlegend=False,
         plot_bgcolor="#fff", paper_bgcolor="#fff", font={"color": "#1b1f24"},
     )  # fmt: skip
-    config = {"displayModeBar": False, "responsive": True}  # a double click resets the zoom
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return html
+    return plot_html(figure)
 
 
 def _name(trace: "Trace") -> str:

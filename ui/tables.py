@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from retrieval import Answer
+    from retrieval.evaluation import Evaluation
     from retrieval.ingest import IngestReport
     from retrieval.truth import Judged
 
@@ -175,6 +176,29 @@ def print_columns(rows: list[dict[str, str]]) -> None:
     for row in rows:
         table.add_row(*(escape(value) for value in row.values()))
     _console.print(table)
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """The figures that matter first: the encoder's own, what it is held against, and the base rate; then the notes."""
+    from retrieval.evaluation.headline import headline, named, number, said
+    from retrieval.evaluation.report import about, simulated
+
+    mark = f" [reverse] {escape(simulated(evaluation))} [/reverse]" if simulated(evaluation) else ""
+    _console.print(f"[bold]{escape(evaluation.encoder)}[/bold]{mark}  {escape(about(evaluation))}", soft_wrap=True)
+    table = _table("measure", "encoder", "held against", "base rate", "n", "subjects")
+    for row in headline(evaluation):
+        others = ", ".join(
+            f"{f.method} {number(f.value)}" for f in (*row.own[1:], *row.baselines) if f.value is not None
+        )
+        base = number(row.base_rate) if row.base_rate is not None else None
+        own = row.own[0]
+        table.add_row(*(_cell(c) for c in (named(row.measure), said(own), others, base, own.n, own.subjects)))
+    _console.print(table)
+    for note in evaluation.notes:
+        _console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+    left = [f for f in evaluation.figures if f.value is None]
+    rest = f"{len(evaluation.figures) - len(left)} figures with --out, --card or --json; {len(left)} not measured here"
+    _console.print(f"[dim]{rest}; brackets: 95 % intervals over subjects; {evaluation.seconds:g} s[/dim]")
 
 
 def print_channels(report: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What every encoder offers: signals and sentences as unit vectors of one space."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +14,16 @@ class Encoder(Protocol):
     `space` names the vectors (`<encoder>-<8 hex of the weights' SHA-256>`); vectors of different spaces are never
     compared. `channels` are those of `vocabulary.CHANNELS` that it reads; empty for an encoder of sentences alone.
     `trained_on` names cohorts and subjects that it has seen, `caveats` what must be said beside its generated captions.
-    `runs_on` says device and dtype with the reason, in words.
+    `merges_stages` gives each stage that it never learned apart the name of the class it knows instead (N1 and N2:
+    light); its staging is measured in those classes. Empty: it knows all five. `runs_on` says device and dtype with the
+    reason, in words.
     """
 
     name: str
     dim: int
     channels: tuple[str, ...]
     trained_on: tuple[str, ...]
+    merges_stages: Mapping[str, str]
     caveats: tuple[str, ...]
     runs_on: str
 

@@ -6,9 +6,10 @@ a test holds the vectors to those of transformers.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class MiniLM:
     dim = 384
     channels: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()  # sentences of the web, no recording
+    merges_stages: Mapping[str, str] = MappingProxyType({})
     caveats: tuple[str, ...] = ()
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:

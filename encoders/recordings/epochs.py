@@ -12,11 +12,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft, rfftfreq
 
 from encoders.recordings.quality import DOUBT, Quality, doubt_label, judge, measure_blocks, rules_of
 from encoders.recordings.resample import fill, hold, resample
 from encoders.recordings.timeline import Run, Scoring
-from encoders.vocabulary import CHANNELS, EPOCH_S, EPOCH_SAMPLES, STEP_CHANNELS
+from encoders.vocabulary import CHANNELS, EPOCH_S, EPOCH_SAMPLES, RATE_HZ, STEP_CHANNELS
 
 Floats = NDArray[np.float32]
 Times = NDArray[np.float64]
@@ -24,7 +25,12 @@ Bools = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
 Sample = TypeVar("Sample", np.float32, np.bool_)
 
+# Edges of the bands in which a night's usual power is kept: breathing at the low end, spindles and beta at the high.
+BANDS_HZ = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 25.0, 31.0)
+PERCENTILES = (10, 50, 90)
+
 _STATUS_SHARE = 0.9  # an oximeter status that is set this often while readings are in range means something else
+_LEAST_POWER = 1e-20  # of a flat line: its logarithm must be a number
 _SLACK_S = 1e-6  # times are sums of floats: sooner or later by less than this is the same instant
 
 
@@ -38,7 +44,10 @@ class HasChannels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Each channel's distribution at 64 Hz over all present epochs of its recording; float32 `(12,)`, NaN without."""
+    """Each channel's distribution at 64 Hz over all present epochs of its recording; float32 `(12,)`, NaN without.
+
+    `log_power` is that of the bands between `BANDS_HZ`, per epoch: what is usual for this sleeper and this amplifier.
+    """
 
     mean: Floats
     sd: Floats
@@ -51,6 +60,10 @@ class ChannelStatistics:
     p95: Floats
     p99: Floats
     seconds: Floats  # of signal that these were taken from; 0 where there is none
+    log_power: Floats  # (12, bands, 3): 10th, 50th and 90th percentile over epochs of log10 power; waveforms alone
+
+
+_NUMBERS = tuple(f.name for f in fields(ChannelStatistics) if f.name != "log_power")  # one a channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +133,9 @@ def build_epochs(recording: HasChannels, start_s: Times, *, signals: bool = True
     if signals and out is not None and (out.shape != shape or out.dtype != np.float32):
         raise ValueError(f"out is {out.dtype} {out.shape}; needed: float32 {shape}")
     present, quality = np.zeros(shape[:2], bool), np.zeros(shape[:2], np.uint8)
-    columns, notes = np.full((len(fields(ChannelStatistics)), len(CHANNELS)), np.nan, np.float32), {}
+    columns, notes = np.full((len(_NUMBERS), len(CHANNELS)), np.nan, np.float32), {}
     columns[-1] = 0
+    log_power = np.full((len(CHANNELS), len(BANDS_HZ) - 1, len(PERCENTILES)), np.nan, np.float32)
     for c, channel in enumerate(CHANNELS):
         runs = [run for run in recording.runs(channel) if len(_samples(run))]
         night = _Night.over(runs, origin_s) if runs else None
@@ -137,9 +151,14 @@ def build_epochs(recording: HasChannels, start_s: Times, *, signals: bool = True
             out[~kept, c] = 0
             if night is not None and night.signals is not None:
                 _copy(night.signals, rows, kept, out[:, c])
+                if channel not in STEP_CHANNELS and night.present.any():
+                    power = band_log_power(night.signals[night.present])
+                    log_power[c] = np.percentile(power, PERCENTILES, axis=0).T
                 columns[:, c] = _describe(night.signals, night.present)
     notes = {channel: note for channel, note in notes.items() if note}
-    return Epochs(start_s, out, present, quality, ChannelStatistics(*columns) if signals else None, notes)
+    numbers = dict(zip(_NUMBERS, columns, strict=True))
+    statistics = ChannelStatistics(**numbers, log_power=log_power) if signals else None
+    return Epochs(start_s, out, present, quality, statistics, notes)
 
 
 @dataclass(slots=True)
@@ -284,6 +303,15 @@ def _is_set(flags: Sequence[Run], run: Run) -> Bools:
         inside = (at >= 0) & (at < len(values))
         result[inside] |= values[at[inside]]
     return result
+
+
+def band_log_power(signals: Floats) -> Floats:
+    """Log10 of the mean power in each band between `BANDS_HZ` under a Hann window, `(n, 1920)` to `(n, bands)`."""
+    spectrum = rfft((signals - signals.mean(axis=1, keepdims=True)) * np.hanning(EPOCH_SAMPLES).astype(np.float32))
+    power = spectrum.real**2 + spectrum.imag**2
+    edges = np.searchsorted(rfftfreq(EPOCH_SAMPLES, 1 / RATE_HZ), BANDS_HZ)
+    mean = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1) / np.diff(edges)
+    return np.log10(np.maximum(mean, _LEAST_POWER)).astype(np.float32)
 
 
 def _describe(signals: Floats, present: Bools) -> list[float]:

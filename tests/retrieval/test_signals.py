@@ -4,36 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from encoders.models import load_encoder
 from encoders.simulation import simulate
 from retrieval import Cohort, ingest
 from retrieval.question import read_question
 from retrieval.search import rank
-from retrieval.signals import load_epochs, save_epochs, signals_file
-
-CONFIG = """{"embed_dim": 6, "prefix_len": 2, "num_caption_channels": 5,
- "biosignals_cfg": {"input_channels": 10, "signal_length": 1920, "patch_size": 16, "conv_embed_dim": 5,
-  "num_temporal_layers": 1, "transformer_layers": 1, "transformer_width": 8, "transformer_heads": 2, "mlp_ratio": 3.0,
-  "decoder_tokens": 4},
- "text_cfg": {"context_length": 256, "vocab_size": 49408, "layers": 1, "heads": 2, "width": 8},
- "multimodal_cfg": {"context_length": 256, "layers": 1, "heads": 2, "width": 8}}"""
+from retrieval.signals import load_epochs, no_epochs, save_epochs, signals_file
+from tests.encoders.models.conftest import tiny_sleeplm
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of an encoder whose checkpoint lies in a folder."""
-    from encoders.models.recoca import ReCoCa, ReCoCaConfig
-
-    folder = tmp_path_factory.mktemp("weights")
-    (folder / "config.json").write_text(CONFIG)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        model = ReCoCa(ReCoCaConfig.read(folder / "config.json"), ("biosignals", "text", "text_decoder"))
-        torch.nn.init.normal_(model.text.cls_emb)
-        model.text_decoder.text_projection.data[:, 49407] += 9  # captions end soon
-    torch.save(model.state_dict(), folder / "model.pt")
-    return f"sleeplm:{folder / 'model.pt'}"
+    return tiny_sleeplm(tmp_path_factory.mktemp("weights"), seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +77,12 @@ def test_generated_captions_stand_apart_from_measured_ones_with_their_caveats(gr
     assert Cohort(grown[0], encoder="text:minilm").describe(f"{name}@120")["generated"] == {}
 
 
+def test_embedding_no_epochs_loads_what_embedding_needs(weights: str) -> None:
+    encoder = load_encoder(weights, device="cpu")
+    assert encoder.embed_epochs(no_epochs()).shape == (0, 6)
+    assert set(encoder._towers) == {"biosignals"}  # type: ignore[attr-defined]
+
+
 def test_epochs_come_through_their_files_as_they_were(tmp_path: Path) -> None:
     from encoders.recordings.epochs import ChannelStatistics, Epochs
 
@@ -100,9 +90,11 @@ def test_epochs_come_through_their_files_as_they_were(tmp_path: Path) -> None:
     statistics = ChannelStatistics(*(rng.normal(size=12).astype(np.float32) for _ in ChannelStatistics.__slots__))
     out = signals_file(tmp_path / "night", 3)
     out[:] = rng.normal(size=out.shape)
-    epochs = Epochs(np.arange(3) * 30.0, out, rng.random((3, 12)) < 0.5, np.zeros((3, 12), np.uint8), statistics)
+    epochs = Epochs(np.arange(3) * 30.0, out, rng.random((3, 12)) < 0.5, np.zeros((3, 12), np.uint8), statistics,
+                    {"EEG_C3": "µV in doubt"})  # fmt: skip
     save_epochs(tmp_path / "night", epochs)
     read = load_epochs(tmp_path / "night")
     assert read.signals is not None and np.array_equal(read.signals, out)
     assert np.array_equal(read.present, epochs.present) and np.array_equal(read.start_s, epochs.start_s)
+    assert read.notes == epochs.notes
     assert read.statistics is not None and np.array_equal(read.statistics.p99, statistics.p99)

@@ -117,3 +117,20 @@ def test_channels_explains_each_label(sim_cohort) -> None:
 def test_check_lists_what_would_go_in(sim_cohort) -> None:
     report = json.loads(printed("check", sim_cohort.folder, "--json"))
     assert report["refused"] == [] and len(report["recordings"]) == 5
+
+
+def test_evaluate_prints_a_table_and_writes_page_and_card(sim_cohort, tmp_path: Path) -> None:
+    page, card = tmp_path / "p" / "page.html", tmp_path / "c" / "card.md"
+    asked = ("evaluate", "--cohort", sim_cohort.root, "--tasks", "events, leakage", "--most", 300)
+    done = printed(*asked, "--out", page, "--card", card)
+    assert "text:minilm" in done and "simulated" in done and "AUC" in done and "base rate" in done
+    assert "Does it know the person?" in page.read_text(encoding="utf-8")
+    assert card.read_text(encoding="utf-8").startswith("# text:minilm")
+    document = json.loads(printed(*asked, "--json"))
+    assert {figure["task"] for figure in document["figures"]} == {"events", "leakage"}
+    assert document["cohort"]["epochs"] == 300
+
+
+def test_evaluate_names_the_tasks_that_there_are(sim_cohort) -> None:
+    done = sleepsearch("evaluate", "--cohort", sim_cohort.root, "--tasks", "stages")
+    assert done.returncode == 1 and "there are: staging, events, retrieval" in done.stderr

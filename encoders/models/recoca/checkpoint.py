@@ -14,7 +14,6 @@ from encoders.errors import BadInput
 from encoders.models.recoca.config import ReCoCaConfig
 from encoders.models.recoca.model import PARTS, ReCoCa
 from encoders.models.recoca.signal_tower import Rotary
-from encoders.models.recoca.text import CaptionDecoder, TextTower
 
 WRAPPERS = ("module.", "_orig_mod.")  # what data-parallel training and torch.compile put before every key
 _SHARED_ROPE = "biosignals.shared_channel_rope.freqs"
@@ -142,11 +141,10 @@ def empty_model(config: ReCoCaConfig, parts: Sequence[str]) -> ReCoCa:
     """The model without memory for its weights; masks, which no file holds, are real."""
     with torch.device("meta"):
         model = ReCoCa(config, parts)
-    for tower in model.modules():
-        if isinstance(tower, TextTower):
-            tower.attn_mask = tower.build_causal_mask()
-        elif isinstance(tower, CaptionDecoder):
-            tower.attn_mask = tower.build_attention_mask()
+    if "text" in parts:
+        model.text.attn_mask = model.text.build_causal_mask()
+    if "text_decoder" in parts:
+        model.text_decoder.attn_mask = model.text_decoder.build_attention_mask()
     return model
 
 

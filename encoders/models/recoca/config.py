@@ -7,6 +7,8 @@ from typing import Any
 
 from encoders.errors import BadInput
 
+SOT, EOT, PAD = 49406, 49407, 0  # of the byte-pair vocabulary that the family reads and writes
+
 # What the published configuration says of parts that this family has in one form only.
 _FIXED: dict[str, dict[str, Any]] = {
     "biosignals_cfg": {

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from encoders.models.recoca.config import EOT, PAD, SOT
 from encoders.models.recoca.model import ReCoCa
-from encoders.models.recoca.text import EOT, PAD, SOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from encoders.models.recoca.config import ReCoCaConfig, SignalConfig
 from encoders.models.recoca.signal_tower import SignalTower
-from encoders.models.recoca.text import CaptionDecoder, TextTower
 
 PARTS = ("biosignals", "text", "text_decoder", "signal_decoder")  # by the prefix of their keys
 
@@ -58,8 +57,12 @@ class ReCoCa(nn.Module):
         if "biosignals" in parts:
             self.biosignals = SignalTower(config.biosignals_cfg, config.embed_dim)
         if "text" in parts:
+            from encoders.models.recoca.text import TextTower
+
             self.text = TextTower(config.text_cfg, config.embed_dim)
         if "text_decoder" in parts:
+            from encoders.models.recoca.text import CaptionDecoder
+
             self.text_decoder = CaptionDecoder(config.multimodal_cfg, config.text_cfg.vocab_size, config.prefix_len)
             self.channel_embeddings = nn.Parameter(torch.randn(config.num_caption_channels, width) * 0.02)
             self.padding_embedding = nn.Parameter(torch.randn(width) * 0.02)
@@ -88,14 +91,11 @@ class ReCoCa(nn.Module):
         table = torch.cat([self.padding_embedding[None], self.channel_embeddings])
         return table[indices + 1]
 
-    def caption_logits(self, signals: Tensor, ids: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced scores `(batch, length - 1, vocabulary)` and their labels; the last text token is dropped."""
-        signal_tokens = self.biosignals(signals)[1]
-        _, text_tokens = self.text(ids)
-        return self.text_decoder.logits(signal_tokens, text_tokens[:, :-1], self.conditions(indices)), ids[:, 1:]
-
     def forward(self, signals: Tensor, ids: Tensor, indices: Tensor) -> Forward:
-        """Everything that the objectives compare, for a batch of epochs and one caption each."""
+        """Everything that the objectives compare, for a batch of epochs and one caption each.
+
+        `logits` are the teacher-forced scores `(batch, length - 1, vocabulary)` of `labels`; the last token is dropped.
+        """
         raw, signal_tokens = self.biosignals(signals)
         raw_text, text_tokens = self.text(ids)
         logits = self.text_decoder.logits(signal_tokens, text_tokens[:, :-1], self.conditions(indices))

@@ -1,16 +1,17 @@
-"""The text side on open_clip's own modules: its text tower, and its decoder with condition vectors before the text."""
+"""The text side on open_clip's own modules: its text tower, and its decoder with condition vectors before the text.
+
+Imported where one of the two is built: open_clip takes seconds to load, and signals alone do not need it.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from encoders.models.door import open_clip
-from encoders.models.recoca.config import DecoderConfig, TextConfig
+from encoders.models.recoca.config import PAD, DecoderConfig, TextConfig
 
 open_clip()  # through the door first: what follows imports it
 
 from open_clip.transformer import MultimodalTransformer, TextTransformer  # noqa: E402
-
-SOT, EOT, PAD = 49406, 49407, 0
 
 
 class TextTower(TextTransformer):  # type: ignore[misc]  # open_clip is untyped

@@ -1,12 +1,12 @@
 """SleepLM behind our contract: what it is given, what it writes, where its weights come from."""
 
-import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from encoders.errors import BadInput
 from encoders.models import load_encoder
@@ -14,6 +14,9 @@ from encoders.models.sleeplm import PARTS, READS, SleepLM, decode, normalised, t
 from encoders.models.weights import find_weights, remembered_sha256
 from encoders.recordings.epochs import ChannelStatistics, Epochs
 from encoders.vocabulary import CHANNELS
+from tests.encoders.models.conftest import tiny_sleeplm
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def night(n: int = 4) -> Epochs:
@@ -33,24 +36,8 @@ def night(n: int = 4) -> Epochs:
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> SleepLM:
     """A small model with random weights, from a file with its configuration beside it."""
-    from encoders.models.recoca import ReCoCa, ReCoCaConfig
-
-    config = ReCoCaConfig.from_dict({
-        "embed_dim": 6, "prefix_len": 2, "num_caption_channels": 5,
-        "biosignals_cfg": {"input_channels": 10, "signal_length": 1920, "patch_size": 16, "conv_embed_dim": 5,
-                           "num_temporal_layers": 1, "transformer_layers": 1, "transformer_width": 8,
-                           "transformer_heads": 2, "mlp_ratio": 3.0, "decoder_tokens": 4},
-        "text_cfg": {"context_length": 256, "vocab_size": 49408, "layers": 1, "heads": 2, "width": 8},
-        "multimodal_cfg": {"context_length": 256, "layers": 1, "heads": 2, "width": 8},
-    })  # fmt: skip
-    folder = tmp_path_factory.mktemp("sleeplm")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model = ReCoCa(config, ("biosignals", "text", "text_decoder"))
-        torch.nn.init.normal_(model.text.cls_emb)
-    torch.save(model.state_dict(), folder / "model_checkpoint.pt")
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    found = load_encoder(f"sleeplm:{folder}", device="cpu", dtype="float32")
+    name = tiny_sleeplm(tmp_path_factory.mktemp("sleeplm"), seed=1)
+    found = load_encoder(name, device="cpu", dtype="float32")
     assert isinstance(found, SleepLM)
     return found
 
@@ -73,6 +60,40 @@ def test_an_epoch_embeds_the_same_alone_and_in_its_night(encoder: SleepLM) -> No
     assert together.shape == (4, 6) and np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     assert np.allclose(encoder.embed_epochs(epochs[2:3]), together[2:3], atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-4
+
+
+@pytest.mark.slow
+def test_a_long_embedding_is_compiled_and_equals_the_plain_one(
+    encoder: SleepLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encoders.models.sleeplm.batch_size", lambda *_: 2)
+    source, epochs = encoder.name.removeprefix("sleeplm:"), night(5)
+    plain = SleepLM(source, device="cpu", dtype="bfloat16", compile_from_s=None)
+    quick = SleepLM(source, device="cpu", dtype="bfloat16", compile_from_s=0.0)
+    found, expected = quick.embed_epochs(epochs), plain.embed_epochs(epochs)
+    assert quick.runs_on == plain.runs_on + ", compiled"
+    assert np.abs(found - expected).max() < 0.03  # bfloat16 keeps 8 bits; fused steps round less often
+    assert np.array_equal(found[[0, 1, 4]], expected[[0, 1, 4]])  # the first batch told the pace, the last is shorter
+
+
+@pytest.mark.slow
+def test_without_a_compiler_all_stays_as_it_is(encoder: SleepLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch._dynamo
+    import torch._inductor.exc
+
+    torch._dynamo.reset()  # what an earlier test compiled would do here
+
+    def absent(*_: object, **__: object) -> None:
+        raise torch._inductor.exc.InvalidCxxCompiler()
+
+    monkeypatch.setattr("encoders.models.sleeplm.batch_size", lambda *_: 2)
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", absent)
+    source, epochs = encoder.name.removeprefix("sleeplm:"), night(5)
+    plain = SleepLM(source, device="cpu", dtype="bfloat16", compile_from_s=None)
+    found = SleepLM(source, device="cpu", dtype="bfloat16", compile_from_s=0.0)
+    assert np.array_equal(found.embed_epochs(epochs), plain.embed_epochs(epochs))
+    assert "not compiled (" in found.runs_on
+    assert "compiled" not in encoder.runs_on  # a short one, or float32, is never
 
 
 def test_texts_embed_in_their_order_whatever_their_length(encoder: SleepLM) -> None:
@@ -100,6 +121,24 @@ def test_a_search_loads_the_text_tower_alone(encoder: SleepLM) -> None:
     assert set(fresh._towers) == {"text"}  # type: ignore[attr-defined]
     fresh.embed_epochs(night(1))
     assert set(fresh._towers) == {"text", "biosignals"}  # type: ignore[attr-defined]
+
+
+def test_signals_alone_need_no_open_clip() -> None:
+    script = (
+        "import sys; from encoders.models import load_encoder; "
+        "load_encoder('sleeplm:random', device='cpu').tower('biosignals'); sys.exit('open_clip' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_it_knows_n1_and_n2_as_one_stage(encoder: SleepLM) -> None:
+    assert {encoder.merges_stages.get(stage, stage) for stage in ("W", "N1", "N2", "N3", "REM")} == {
+        "W",
+        "light",
+        "N3",
+        "REM",
+    }
+    assert load_encoder("text:minilm").merges_stages == {}
 
 
 def test_name_and_space_lead_back_to_the_same_weights(encoder: SleepLM) -> None:

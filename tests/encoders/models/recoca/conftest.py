@@ -10,20 +10,7 @@ import torch
 from encoders.models.recoca import ReCoCa, ReCoCaConfig
 from encoders.models.recoca.checkpoint import empty_model, load_checkpoint
 from encoders.models.recoca.model import PARTS
-
-WIDTH = 8
-CONFIG = {
-    "embed_dim": 6,
-    "biosignals_cfg": {
-        "input_channels": 10, "signal_length": 1920, "patch_size": 16, "conv_embed_dim": 5, "num_temporal_layers": 1,
-        "transformer_layers": 2, "transformer_width": WIDTH, "transformer_heads": 2, "mlp_ratio": 3.0,
-        "decoder_tokens": 4, "dropout": 0.1,
-    },
-    "text_cfg": {"context_length": 256, "vocab_size": 49408, "layers": 2, "heads": 2, "width": WIDTH},
-    "multimodal_cfg": {"context_length": 256, "layers": 2, "heads": 4, "width": WIDTH},
-    "prefix_len": 2,
-    "num_caption_channels": 5,
-}  # fmt: skip
+from tests.encoders.models.conftest import CONFIG
 
 
 def weight(key: str, shape: tuple[int, ...]) -> torch.Tensor:

@@ -47,14 +47,14 @@ def test_recorded_outputs_of_the_small_model_stay(model: ReCoCa, signals: torch.
     ids = tokenizer(256)(["REM sleep with arousal from 3.2 to 9.9 s!?", "", "deep sleep " * 200])
     with torch.inference_mode():
         tokens = model.biosignals(signals)[1]
-        logits, labels = model.caption_logits(signals, ids, torch.tensor([[0, -1], [1, 3], [4, -1]]))
+        made = model(signals, ids, torch.tensor([[0, -1], [1, 3], [4, -1]]))
         found = {
             "signal_embedding": model.embed_signals(signals),
             "text_embedding": model.embed_texts(ids),
-            "logits": logits[:, [0, 3, 100], :][:, :, [0, 5, 320, 49407]].flatten(0, 1),
+            "logits": made.logits[:, [0, 3, 100], :][:, :, [0, 5, 320, 49407]].flatten(0, 1),
             "reconstruction": model.signal_decoder(tokens)[:, [0, 9], :][:, :, [0, 777]].flatten(1),
         }
-    assert torch.equal(labels, ids[:, 1:])
+    assert torch.equal(made.labels, ids[:, 1:])
     for name, tensor in found.items():
         assert np.abs(np.array(RECORDED[name]) - tensor.numpy()).max() < 2e-4, name
     for name, channel, decoding in (
@@ -92,7 +92,7 @@ def test_reference_caption_scores_and_reconstruction_are_met(reference: tuple[Re
     for name, slots in CONDITIONS.items():
         tokens = model.biosignals(signals)[1]
         if slots:
-            logits, _ = model.caption_logits(signals, ids, torch.tensor([slots] * 4))
+            logits = model(signals, ids, torch.tensor([slots] * 4)).logits
         else:
             logits = model.text_decoder.logits(tokens, model.text(ids)[1][:, :-1], tokens.new_zeros(4, 0, 16))
         assert off(logits[:, places][:, :, words], golden[f"caption_{name}_logits_sub"]) < 2e-4, name

@@ -1,0 +1,1 @@
+"""`sleepsearch-small`: our own aligned encoder of signals and sentences, over any subset of sensors."""

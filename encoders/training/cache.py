@@ -1,0 +1,281 @@
+"""Epochs ready to train on: recordings read once, each into a folder of arrays, and batches drawn from many of them.
+
+A recording's folder holds `x.npy` float16 `(n, 12, 1920)`, `present.npy` bool `(n, 12)` and `night.npy` float32
+`(12, NIGHT)` as `encoders.models.small.inputs` prepares them; `facts.parquet`, a row an epoch of all that was measured
+and scored; `bits.npy` uint32 `(n, slots)`, what `encoders.training.facts` makes of it; and, written last, `row.json`.
+An epoch takes 46 kB, a night of eight hours 44 MB.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from encoders.captions import measure_epochs, score_epochs
+from encoders.captions.frames import Array
+from encoders.errors import BadInput
+from encoders.models.small.inputs import VERSION, prepare
+from encoders.recordings import Epochs, Source, build_epochs, discover, epoch_grid, open_recording
+from encoders.recordings.timeline import Scoring
+from encoders.training.facts import FACTS_VERSION, fact_bits
+from encoders.training.labels import read_labels, truth_files
+from encoders.training.people import Person, person_of, read_people
+from encoders.training.store import ROW, Batch, EpochStore
+from encoders.vocabulary import EPOCH_S
+
+__all__ = ["Batch", "CacheReport", "EpochStore", "build_cache", "write_recording"]
+
+CACHE_VERSION: Final = 1  # raise when measures or labels change: recordings are then read again
+_KEY = ".id-key"  # of the ids of recordings whose names show a person: the same in every run
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
+
+Progress = Callable[[str, int, int], None]  # what was done last, how many are done, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """What a run did; `folders` are all that stand, `failed` says `path` and `error` of what could not be read."""
+
+    folders: list[Path]
+    epochs: int
+    skipped: int
+    failed: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    source: Source
+    folder: Path
+    person: Person
+    keep_unusable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    epochs: int
+    skipped: bool
+    notes: tuple[str, ...] = ()
+
+
+def build_cache(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    subjects: Path | None = None,
+    keep_unusable: bool = False,
+) -> CacheReport:
+    """Cache every recording under `sources` in `out`, one folder each; those that stand unchanged are left as they are.
+
+    Labels are the truth of a simulation where its tables lie beside the recording, else its annotations. `subjects`:
+    a CSV of `recording,subject,age,sex,site`; without it each recording is a subject of its own. Epochs without any
+    usable sensor are dropped unless `keep_unusable`. A recording that can't be read is listed and stops no other;
+    an interrupted run is taken up by the same call, with all finished recordings. Raises BadInput for bad arguments.
+    """
+    began = time.monotonic()
+    if workers < 1:
+        raise BadInput(f"workers: {workers}; at least 1 process is needed.")
+    people = read_people(subjects)
+    out.mkdir(parents=True, exist_ok=True)
+    found, refused = discover(sources, id_key=_id_key(out))
+    failed = [{"path": str(path), "error": reason} for path, reason in refused]
+    jobs = [_Job(s, out / s.id, person_of(people, s.id, s.paths), keep_unusable) for s in found]
+    folders, notes = [], []
+    epochs = skipped = 0
+    for count, (job, done, error) in enumerate(_work(jobs, min(workers, len(jobs))), 1):
+        if done is None:
+            failed.append({"path": str(job.source.paths[0]), "error": error})
+        else:
+            folders.append(job.folder)
+            epochs, skipped = epochs + done.epochs, skipped + done.skipped
+            notes += [f"{job.source.id}: {note}" for note in done.notes]
+        if progress:
+            progress(job.source.id, count, len(jobs))
+    return CacheReport(sorted(folders), epochs, skipped, failed, notes, round(time.monotonic() - began, 2))
+
+
+def _work(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, _Done | None, str]]:
+    """(job, what was done or None, the error) as they end; the nights in work are finished when the caller stops."""
+    if workers < 2:
+        for job in jobs:
+            yield job, *_tried(job)
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, _NO_CTRL_C)
+    try:
+        with _one_thread():
+            pending = {pool.submit(_tried, job): job for job in jobs}
+        for future in as_completed(pending):
+            try:
+                yield pending[future], *future.result()
+            except BrokenProcessPool:
+                yield pending[future], None, "a reading process was killed, as when memory runs out; run it again"
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_NO_CTRL_C = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The cores are shared out by process, not by thread; what is spawned inside has these settings."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def _tried(job: _Job) -> tuple[_Done | None, str]:
+    try:
+        return _cache_recording(job), ""
+    except Exception as wrong:  # noqa: BLE001  one bad file must cost one recording, whatever is wrong with it
+        text = " ".join(str(wrong).split())
+        return None, text if isinstance(wrong, BadInput) else f"{type(wrong).__name__}: {text[:300]}"
+
+
+def _cache_recording(job: _Job) -> _Done:
+    mark = _fingerprint(job)
+    row = _row(job.folder)
+    if row and row["fingerprint"] == mark:
+        return _refreshed(job.folder, row, job.person)
+    recording = open_recording(job.source.paths, recording_id=job.source.id)
+    labels = read_labels(job.source, recording)
+    staged = next((s for s in labels.scorings if "stages" in s.coverage), None)
+    starts = epoch_grid(recording.duration_s, staged)
+    if not len(starts):
+        raise BadInput(f"{job.source.id}: {recording.duration_s:g} s of signal; one epoch of {EPOCH_S:g} s is needed.")
+    epochs = build_epochs(recording, starts)
+    measures = measure_epochs(recording, epochs)
+    write_recording(
+        job.folder, epochs, measures, labels.scorings, job.person, recording=job.source.id, fingerprint=mark,
+        simulated=recording.simulated, noted=labels.noted, keep_unusable=job.keep_unusable,
+    )  # fmt: skip
+    return _Done(_row(job.folder)["epochs"], False, labels.notes)
+
+
+def write_recording(
+    folder: Path,
+    epochs: Epochs,
+    measures: Mapping[str, Array],
+    scorings: Sequence[Scoring],
+    person: Person,
+    *,
+    recording: str,
+    fingerprint: str,
+    simulated: bool,
+    noted: Sequence[str] = (),
+    stages_told: Sequence[str] | None = None,
+    keep_unusable: bool = False,
+) -> None:
+    """One recording's folder, whole or not at all; what stood there is replaced.
+
+    `measures` and `scorings` are of all `epochs`. `stages_told`: the only stages that the labels can tell, where the
+    others were left out of the recording. BadInput when no epoch has a usable sensor.
+    """
+    kept = np.flatnonzero(epochs.present.any(axis=1) | keep_unusable)
+    if not len(kept):
+        raise BadInput(f"{recording}: no usable sensor in any epoch; `sleepsearch channels` says why.")
+    columns = [pl.Series("start_s", epochs.start_s), *(_column(name, values) for name, values in measures.items())]
+    facts = pl.concat([pl.DataFrame(columns), score_epochs(epochs.start_s, scorings)], how="horizontal")[kept]
+    inputs = prepare(epochs[kept])
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        np.save(part / "x.npy", inputs.x.astype(np.float16))
+        np.save(part / "present.npy", inputs.present)
+        np.save(part / "night.npy", inputs.night)
+        facts.write_parquet(part / "facts.parquet")
+        row = {
+            "recording": recording, **asdict(person), "simulated": simulated, "epochs": len(facts),
+            "stages_told": None if stages_told is None else list(stages_told), "noted": list(noted),
+            "scorer": scorings[0].scorer if scorings else None, "inputs": VERSION, "fingerprint": fingerprint,
+        }  # fmt: skip
+        _write_bits(part, row)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _refreshed(folder: Path, row: dict[str, Any], person: Person) -> _Done:
+    """A folder whose signals stand: its bits made again if facts are now counted otherwise, its subject renamed."""
+    now = row | asdict(person)
+    if row["facts"] != FACTS_VERSION or now != row:
+        _write_bits(folder, now)
+        return _Done(row["epochs"], False, ("only its facts or its subject changed",))
+    return _Done(row["epochs"], True)
+
+
+def _write_bits(folder: Path, row: Mapping[str, Any]) -> None:
+    """`bits.npy` from the facts that stand in `folder`, and then its row."""
+    facts = pl.read_parquet(folder / "facts.parquet")
+    grid = _Grid(facts["start_s"].to_numpy(), np.load(folder / "present.npy"))
+    values = {
+        c.name: np.array(c.to_list(), object) if c.dtype == pl.String else c.to_numpy()
+        for c in facts.iter_columns()
+        if not c.dtype.is_nested()
+    }
+    bits = fact_bits(values, facts, grid, noted=row["noted"])
+    with (folder / ".bits.part").open("wb") as file:
+        np.save(file, bits)
+    (folder / ".bits.part").replace(folder / "bits.npy")
+    text = json.dumps({**row, "facts": FACTS_VERSION}, ensure_ascii=False, indent=1)
+    (folder / ".row.part").write_text(text + "\n", encoding="utf-8")
+    (folder / ".row.part").replace(folder / ROW)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    start_s: NDArray[np.float64]
+    present: NDArray[np.bool_]
+
+
+def _column(name: str, values: Array) -> pl.Series:
+    if values.dtype == object:
+        return pl.Series(name, values.tolist(), pl.String)
+    return pl.Series(name, values)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """What stands in a folder, {} when nothing whole does."""
+    try:
+        row: dict[str, Any] = json.loads((folder / ROW).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return row if row.get("inputs") == VERSION else {}
+
+
+def _fingerprint(job: _Job) -> str:
+    """Of the files' sizes and times of change, and of all else that decides what is read from them."""
+    files = sorted({*job.source.paths, *job.source.annotations, *truth_files(job.source)})
+    said = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((said, CACHE_VERSION, VERSION, job.keep_unusable)).encode()).hexdigest()[:16]
+
+
+def _id_key(out: Path) -> bytes:
+    path = out / _KEY
+    if not path.exists():
+        path.write_bytes(secrets.token_bytes(16))
+    return path.read_bytes()

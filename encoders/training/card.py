@@ -1,0 +1,52 @@
+"""The card beside a run's weights: what they were made from, how, and what they have seen."""
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from encoders.models.small.small import CARD
+from encoders.training.config import SCRATCH, TrainConfig
+from encoders.training.feed import Split
+from encoders.training.start import folder_of
+from encoders.training.state import State
+from encoders.training.store import EpochStore
+
+
+def make_card(
+    config: TrainConfig, store: EpochStore, split: Split, state: State, figures: dict[str, float], runs_on: str
+) -> dict[str, Any]:
+    """`trained_on` names the subjects, those of the weights that training began with among them."""
+    people, objectives = store.people, config.objectives
+    seen = people[sorted(set(store.recording[split.trained]))]
+    before = {} if config.model.start == SCRATCH else json.loads((folder_of(config.model.start) / CARD).read_text())
+    weights = {n: getattr(objectives, n) for n in ("contrastive", "sigmoid", "caption", "masked", "dash")}
+    return {
+        "trained_on": sorted({*seen["subject"], *before.get("trained_on", ())}),
+        "sites": sorted({*seen["site"].drop_nulls(), *before.get("sites", ())}),
+        "data": {
+            "recordings": len(seen), "simulated_recordings": int(seen["simulated"].fill_null(False).sum()),
+            "simulated_epochs": len(split.simulated), "real_epochs": len(split.real),
+            "kept_apart_subjects": sorted(set(people[sorted(set(store.recording[split.kept]))]["subject"])),
+        },
+        "objectives": {name: weight for name, weight in weights.items() if weight},
+        "started_from": config.model.start, "adapted": config.model.adapt,
+        "steps": state.step, "epochs_seen": state.step * config.schedule.batch, "seconds": round(state.seconds, 1),
+        "runs_on": runs_on, "code": code_version(), "validation": {k: round(v, 4) for k, v in figures.items()},
+        "settings": config.to_table(),
+    }  # fmt: skip
+
+
+@cache
+def code_version() -> str:
+    """The package's version and a hash of the code that trains: two runs of one version may differ in a module."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    try:
+        number = version("sleepsearch")
+    except PackageNotFoundError:
+        number = "0"  # run from a checkout that is not installed
+    return f"{number}+{digest.hexdigest()[:8]}"

@@ -1,0 +1,147 @@
+"""The losses of one batch: which epochs are seen whole and which as two halves, what is hidden, what is compared."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.models.small.decoder import PAD
+from encoders.models.small.model import SmallModel
+from encoders.models.small.patches import STEPS
+from encoders.training.augment import two_subsets
+from encoders.training.config import Objectives
+from encoders.training.objectives import (
+    People,
+    caption_cross_entropy,
+    contrastive,
+    dash,
+    gathered,
+    masked_patch,
+    sigmoid,
+)
+
+_RUN = 3  # patches hidden in a row: a patch's neighbours look a second into it
+_HIDE_SENSORS = 0.5  # of the sensors of an epoch in which patches are hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """This process' share of a batch: `x` (b, 12, 1920), `present` (b, 12), `night` (b, 12, NIGHT), `rows` (b,) long.
+
+    `rows` are the places of these epochs in the whole batch; `ids` (b, parts, L) long the words of their captions where
+    a decoder learns them.
+    """
+
+    x: Tensor
+    present: Tensor
+    night: Tensor
+    rows: Tensor
+    ids: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Signals":
+        """The same on that device."""
+        x, present, night, rows = (
+            tensor.to(device, non_blocking=True) for tensor in (self.x, self.present, self.night, self.rows)
+        )
+        return Signals(x, present, night, rows, None if self.ids is None else self.ids.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The texts of the whole batch of B epochs, the same on every process.
+
+    `sentences` (S, 384) with the text `owner` (S,) of each; `matches` (B, T) as `facts.matches` gives them; `people`
+    of all B epochs.
+    """
+
+    sentences: Tensor
+    owner: Tensor
+    matches: Tensor
+    people: People
+
+    def to(self, device: torch.device) -> "Said":
+        """The same on that device."""
+        who = self.people
+        moved = [t.to(device) for t in (who.age_years, who.sex, who.site, who.recording)]
+        rest = [t.to(device, non_blocking=True) for t in (self.sentences, self.owner, self.matches)]
+        return Said(rest[0], rest[1], rest[2], People(*moved))
+
+
+class Step(nn.Module):
+    """The model with its objectives; a batch gives the losses, unweighted and by name.
+
+    One forward for all of them, so that DistributedDataParallel sees each step whole.
+    """
+
+    def __init__(self, model: SmallModel, chosen: Objectives) -> None:
+        super().__init__()
+        self.model = model
+        self.chosen = chosen
+        self.weights = {
+            name: getattr(chosen, name)
+            for name in ("contrastive", "sigmoid", "caption", "masked", "dash")
+            if getattr(chosen, name)
+        }
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """The weighted sum that is made small."""
+        return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+
+    def forward(self, signals: Signals, said: Said, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of the objectives that have a weight; `generator` (on the signals' device) draws halves and holes."""
+        chosen, present = self.chosen, signals.present
+        first, second = two_subsets(present, generator)
+        halves = torch.zeros_like(signals.rows, dtype=torch.bool)
+        if "dash" in self.weights:  # evenly spread over the whole batch, whichever process has the row
+            share = chosen.dash_rows
+            halves = ((signals.rows + 1) * share).floor() > (signals.rows * share).floor()
+            halves &= first.any(1) & second.any(1)  # one sensor alone has no halves
+        whole = ~halves
+        order = torch.cat([whole.nonzero(), halves.nonzero(), halves.nonzero()])[:, 0]
+        present = torch.cat([present[whole], first[halves], second[halves]])
+        hide = None
+        if "masked" in self.weights:
+            hide = _holes(present, chosen, generator)
+        encoded = self.model.signals(signals.x[order], present, signals.night[order], hide)
+        losses: dict[str, Tensor] = {}
+        if "contrastive" in self.weights or "sigmoid" in self.weights:
+            vectors, rows = gathered(encoded.vector), gathered(signals.rows[order])
+            texts = self.model.texts(said.sentences, said.owner, said.matches.shape[1])
+            matches = said.matches[rows]
+            if "contrastive" in self.weights:
+                losses["contrastive"] = contrastive(vectors, texts, matches, scale=self.model.scale)
+            if "sigmoid" in self.weights:
+                losses["sigmoid"] = sigmoid(
+                    vectors, texts, matches, scale=self.model.scale, bias=self.model.logit_bias, balance=chosen.balance
+                )
+        if "caption" in self.weights and signals.ids is not None and self.model.decoder is not None:
+            ids, split = signals.ids[whole], int(whole.sum())
+            ids = ids[..., : int((ids != PAD).sum(-1).max())] if split else ids
+            scores = self.model.decoder(ids[..., :-1], encoded.tokens[:split], encoded.there[:split])
+            losses["caption"] = caption_cross_entropy(scores.flatten(0, 1), ids[..., 1:].flatten(0, 1), pad=PAD)
+        if hide is not None and encoded.predicted is not None:
+            losses["masked"] = masked_patch(encoded.predicted, encoded.features, hide, present)
+        if "dash" in self.weights:
+            n, split = int(halves.sum()), int(whole.sum())
+            a, b = (gathered(part) for part in (encoded.vector[split : split + n], encoded.vector[split + n :]))
+            people = _of(said.people, gathered(signals.rows[halves])) if chosen.dash_people else None
+            losses["dash"] = dash(a, b, people=people, tau=chosen.dash_tau, gamma=chosen.dash_gamma)
+        return losses
+
+
+def _of(people: People, rows: Tensor) -> People:
+    return People(people.age_years[rows], people.sex[rows], people.site[rows], people.recording[rows])
+
+
+def _holes(present: Tensor, chosen: Objectives, generator: torch.Generator) -> Tensor:
+    """Patches to hide, bool (B, 12, 15): runs in half of the sensors of some epochs, about the share asked for."""
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=present.device, generator=generator)
+
+    n, channels = present.shape
+    begins = draw(n, channels, STEPS) < 1 - (1 - chosen.hide_patches) ** (1 / _RUN)
+    holes = functional.max_pool1d(begins.float(), _RUN, stride=1, padding=_RUN // 2) > 0
+    picked = (draw(n, channels) < _HIDE_SENSORS) & (draw(n, 1) < chosen.hide_rows) & present
+    return holes & picked[..., None]

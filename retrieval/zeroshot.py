@@ -1,0 +1,148 @@
+"""Zero-shot classification: how near the signals of an epoch lie to what each label says.
+
+A task gives several texts for each label; a label's vector is the unit mean of theirs (template averaging, as CLIP
+does), and an epoch's score is its cosine with that. Tasks stand in prompts.toml or in a user's own file of that form.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.captions import load_lexicon
+from encoders.errors import BadInput
+
+PRESENT, ABSENT = "present", "absent"
+Embed = Callable[[Sequence[str]], NDArray[Any]]  # texts to unit vectors (texts, dim), as `Encoder.embed_texts`
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTask:
+    """A question with its labels and their texts; fields as in prompts.toml."""
+
+    name: str
+    labels: Mapping[str, tuple[str, ...]]
+    says: str = ""
+    templates: tuple[str, ...] = ("{}",)
+    column: str | None = None
+    holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    event: str | None = None
+    concept: str | None = None
+
+    def texts(self, label: str) -> list[str]:
+        """Every text of a label, in every template, as sentences."""
+        said = [template.replace("{}", text) for text in self.labels[label] for template in self.templates]
+        return [text[:1].upper() + text[1:] for text in said]
+
+    def means(self) -> dict[str, str]:
+        """The label of each value of `column`."""
+        return {value: label for label in self.labels for value in self.holds.get(label, (label,))}
+
+
+@cache
+def load_tasks(path: Path | None = None) -> dict[str, PromptTask]:
+    """The tasks of the package's prompts.toml, or of a file of its form, by name.
+
+    `BadInput` names what is unknown or missing, and the nearest that is known.
+    """
+    where = path.name if path else "prompts.toml"
+    try:
+        text = path.read_text("utf-8") if path else (files("retrieval") / "prompts.toml").read_text("utf-8")
+        tables = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(
+            f"{where}: no tasks can be read from it ({error}); give a TOML file with a table a task."
+        ) from error
+    if not tables:
+        raise BadInput(f"{where}: it holds no task; write a table [NAME] with [NAME.labels], label = [texts].")
+    return {name: _task(where, name, table) for name, table in tables.items()}
+
+
+def find_task(name: str, tasks: Mapping[str, PromptTask] | None = None) -> PromptTask:
+    """The task of that name, among those of the package unless others are given; `BadInput` names the nearest."""
+    known = load_tasks() if tasks is None else tasks
+    if name not in known:
+        raise BadInput(f"no task {name!r}; there are: {', '.join(known)}.{_nearest(name, known)}")
+    return known[name]
+
+
+def label_vectors(task: PromptTask, embed: Embed) -> NDArray[np.float32]:
+    """One unit vector a label, float32 `(labels, dim)`."""
+    said = {label: task.texts(label) for label in task.labels}
+    vectors = iter(embed([text for texts in said.values() for text in texts]))
+    means = np.array([np.mean([next(vectors) for _ in texts], axis=0) for texts in said.values()], np.float32)
+    unit: NDArray[np.float32] = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def label_scores(vectors: NDArray[Any], task: PromptTask, embed: Embed) -> NDArray[np.float32]:
+    """Cosine of each row of unit `vectors` `(n, dim)` with each label, float32 `(n, labels)`; no probability.
+
+    Rows of a zero vector (nothing is known of the epoch) are NaN.
+    """
+    scores = np.asarray(vectors, np.float32) @ label_vectors(task, embed).T
+    scores[~np.any(vectors, axis=1)] = np.nan
+    return scores
+
+
+def presence_scores(vectors: NDArray[Any], task: PromptTask, embed: Embed) -> NDArray[np.float32]:
+    """How much nearer each row lies to the texts of `present` than to those of `absent`, float32 `(n,)`."""
+    scores = label_scores(vectors, task, embed)
+    at = {label: i for i, label in enumerate(task.labels)}
+    difference: NDArray[np.float32] = scores[:, at[PRESENT]] - scores[:, at[ABSENT]]
+    return difference
+
+
+# ---- reading a task
+
+
+def _task(where: str, name: str, table: object) -> PromptTask:
+    if not isinstance(table, dict):
+        raise BadInput(f"{where}: {name} = {table!r} belongs to no task; put it into a table [NAME].")
+    known = {f.name for f in fields(PromptTask)} - {"name"}
+    for key in table.keys() - known:
+        raise BadInput(
+            f"{where}: [{name}] has the unknown key {key!r}; known: {', '.join(sorted(known))}.{_nearest(key, known)}"
+        )
+    labels = _lists(where, f"[{name}.labels]", table.get("labels", {}))
+    if len(labels) < 2:
+        raise BadInput(f"{where}: [{name}.labels] names {len(labels)} labels; give two or more, each with its texts.")
+    holds = _lists(where, f"[{name}.holds]", table.get("holds", {}))
+    for label in holds.keys() - labels.keys():
+        raise BadInput(f"{where}: [{name}.holds] has no such label {label!r}.{_nearest(label, labels)}")
+    plain = {key: table[key] for key in ("says", "column", "event", "concept") if key in table}
+    for key, value in plain.items():
+        if not isinstance(value, str):
+            raise BadInput(f"{where}: [{name}] {key} = {value!r}; write it as a text.")
+    templates = tuple(_lists(where, f"[{name}]", {"templates": table.get("templates", ["{}"])})["templates"])
+    if any("{}" not in template for template in templates):
+        raise BadInput(f"{where}: [{name}] templates = {list(templates)}; each needs {{}} where the text goes.")
+    if "event" in plain and set(labels) != {PRESENT, ABSENT}:
+        raise BadInput(f"{where}: [{name}] asks for an event, so its labels are {PRESENT} and {ABSENT}.")
+    concepts = load_lexicon().concepts
+    if "concept" in plain and plain["concept"] not in concepts:
+        concept = plain["concept"]
+        raise BadInput(f"{where}: [{name}] concept {concept!r} is not in the lexicon.{_nearest(concept, concepts)}")
+    return PromptTask(name, labels, templates=templates, holds=holds, **plain)
+
+
+def _lists(where: str, of: str, table: object) -> dict[str, tuple[str, ...]]:
+    """A table of names with one or more texts each."""
+    if not isinstance(table, dict):
+        raise BadInput(f"{where}: {of} is {table!r}; write a table of name = [texts].")
+    for name, texts in table.items():
+        if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text.strip() for text in texts)):
+            raise BadInput(f"{where}: {of} {name} = {texts!r}; give a list of one or more texts.")
+    return {name: tuple(texts) for name, texts in table.items()}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,145 @@
+"""Train the default encoder.   torchrun --nproc-per-node 4 scripts/train_default.py --preset gpu --out runs/small
+CPU only, one hour:             python scripts/train_default.py --preset cpu --out runs/small-cpu
+With real nights as well:       ... --real FOLDER (re-packed UCDDB; subjects 002 to 008 are trained on, no other)
+
+Simulates nights (they and their cache take most of the time and 45 MB a night under --work), trains, and says where the
+weights are. The same call goes on where a killed one ended. The seeds and sites are fixed: SEEDS, SITES, UNSEEN_SITES.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from encoders.errors import BadInput
+from encoders.models.small.inputs import VERSION
+from encoders.simulation import simulate
+from encoders.training.cache import CACHE_VERSION, build_cache
+from encoders.training.config import TrainConfig, preset
+from encoders.training.facts import FACTS_VERSION
+from encoders.training.real import TRAIN, cache_ucddb
+
+SEEDS = {"train": 50001, "choose": 50002, "test": 50003}  # subjects of different seeds are different people
+SITES = (
+    "shhs-like", "clinic", "mros-like", "mesa-like", "sleep-edf-like", "ucddb-like", "stages-like", "wsc-like",
+    "physionet2018-like",
+)  # fmt: skip
+UNSEEN_SITES = ("hmc-like", "ccshs-like", "isruc-like")  # for tests alone
+NIGHTS = {"cpu": 180, "gpu": 540}
+CHOOSE_NIGHTS = 18
+HOURS = 8.0
+CHUNK = len(SITES)  # nights that lie on the disk as EDF at one time, for each worker
+SEED_STEP = 10  # between chunks: 50001, 50011, ... never meets another use's seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=sorted(NIGHTS), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the weights")
+    parser.add_argument("--work", type=Path, help="folder of the cached nights; default: OUT-nights")
+    parser.add_argument("--real", type=Path, help="folder of the re-packed UCDDB nights")
+    parser.add_argument("--minutes", type=float, help="of training; default: the preset's")
+    parser.add_argument("--nights", type=int, help="to train on; default: the preset's")
+    parser.add_argument("--hours", type=float, default=HOURS, help="length of a night")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that simulate")
+    args = parser.parse_args()
+    work = args.work or args.out.with_name(f"{args.out.name}-nights")
+    try:
+        chosen = configured(preset(args.preset), work, args.real, args.minutes)
+        cache_all(work, args.nights or NIGHTS[args.preset], args.hours, args.real, args.workers)
+        folder = run(chosen, args.out)
+    except BadInput as wrong:
+        sys.exit(f"train_default: {wrong}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was finished is kept, the same call goes on from there")
+    say(f"weights: {folder} (as an encoder: trained:{folder})")
+
+
+def configured(config: TrainConfig, work: Path, real: Path | None, minutes: float | None) -> TrainConfig:
+    """The recipe with its data: subjects of another seed are looked at, none of the training seed is kept apart."""
+    cache = [str((work / "train").resolve())] + ([str((work / "real").resolve())] if real else [])
+    data = {"cache": cache, "validation": [str((work / "choose").resolve())], "validation_share": 0.0}
+    changed = {"data": data} | ({"schedule": {"minutes": minutes}} if minutes else {})
+    return config.but(changed)
+
+
+def run(config: TrainConfig, out: Path) -> Path:
+    """Train with the losses printed on standard error; the folder."""
+    from encoders.training.loop import train
+
+    def progress(losses: str, done: int, of: int) -> None:
+        if os.environ.get("RANK", "0") == "0":
+            say(f"{done / of:6.1%}  {losses}")
+
+    trained = train(config, out, progress=progress)
+    say(json.dumps(trained.figures, indent=1))
+    return trained.folder
+
+
+def cache_all(work: Path, nights: int, hours: float, real: Path | None, workers: int) -> None:
+    """The nights to train on, those to look at and the real ones, cached; once, by the first process of torchrun."""
+    said = json.dumps([SEEDS, SITES, nights, CHOOSE_NIGHTS, hours, str(real), CACHE_VERSION, VERSION, FACTS_VERSION])
+    ready = work / f"ready-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+    while os.environ.get("RANK", "0") != "0" and not ready.exists():
+        time.sleep(2)
+    if ready.exists():
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    simulate_cached(work / "train", SEEDS["train"], nights, hours, workers)
+    simulate_cached(work / "choose", SEEDS["choose"], CHOOSE_NIGHTS, hours, workers)
+    if real:
+        cache_ucddb(real, work / "real", TRAIN)
+    ready.touch()
+
+
+def simulate_cached(
+    out: Path, seed: int, nights: int, hours: float, workers: int, sites: tuple[str, ...] = SITES
+) -> None:
+    """`nights` nights in chunks, each simulated, cached and its EDF files deleted; finished chunks are skipped."""
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (out, seed + SEED_STEP * number, min(CHUNK, nights - first), hours, sites)
+        for number, first in enumerate(range(0, nights, CHUNK))
+    ]
+    left = [job for job in jobs if not _mark(*job).exists()]
+    began = time.monotonic()
+    if workers < 2:
+        done = map(cache_chunk, left)
+    else:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are shared out by process
+        pool = ProcessPoolExecutor(min(workers, max(1, len(left))), get_context("spawn"))
+        done = (future.result() for future in as_completed([pool.submit(cache_chunk, job) for job in left]))
+    for count, epochs in enumerate(done, 1):
+        say(f"{out.name}: {count} of {len(left)} chunks, {epochs} epochs in the last, {time.monotonic() - began:.0f} s")
+
+
+def cache_chunk(job: tuple[Path, int, int, float, tuple[str, ...]]) -> int:
+    """Simulate and cache one chunk; how many epochs. What a killed run left of it is made again."""
+    out, seed, nights, hours, sites = job
+    edf = out / f".edf-{seed}"
+    simulate(edf, nights=nights, seed=seed, sites=sites, hours=hours)
+    report = build_cache([edf], out, subjects=edf / "subjects.csv")
+    if report.failed:
+        raise BadInput(f"{report.failed[0]['path']}: {report.failed[0]['error']}")
+    _mark(*job).touch()
+    shutil.rmtree(edf)
+    return report.epochs
+
+
+def _mark(out: Path, seed: int, nights: int, hours: float, sites: tuple[str, ...]) -> Path:
+    version = f"{CACHE_VERSION}-{VERSION}-{FACTS_VERSION}"  # what another version cached is made again
+    return out / f".done-{seed}-{nights}-{hours:g}-{len(sites)}-{version}"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

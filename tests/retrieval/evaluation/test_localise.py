@@ -1,0 +1,106 @@
+"""Where an event lies: stretches and overlaps against a slow twin, and vectors that know it find it."""
+
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from encoders.vocabulary import CHANNELS
+from retrieval.evaluation.events import event_truths
+from retrieval.evaluation.localise import measure_localise, overlap, single_events, stretches
+from retrieval.evaluation.sample import Sample
+from retrieval.zeroshot import find_task
+from tests.retrieval.evaluation.conftest import TinyEncoder
+
+STEPS = 15
+
+
+class Seer(TinyEncoder):
+    """Its steps lie along the words for an arousal where one is, and along those for none elsewhere."""
+
+    dim = 2
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        said = set(find_task("arousal").texts("present"))
+        return np.array([[1.0, 0.0] if text in said else [0.0, 1.0] for text in texts], np.float32)
+
+    def embed_steps(self, epochs: Any) -> np.ndarray:
+        return epochs.steps
+
+
+class Told(Sample):
+    """Hands the encoder the truth in place of signals."""
+
+    __slots__ = ()
+
+    def epochs(self, rows: Any = None) -> Iterator[Any]:
+        for row in rows:
+            _, _, seconds = self.frame["events"][int(row)][0].rpartition(" ")
+            start, stop = map(float, seconds.split("-"))
+            middle = (np.arange(STEPS) + 0.5) * 30 / STEPS
+            there = (middle >= start) & (middle < stop)
+            yield SimpleNamespace(steps=np.stack([there, ~there], axis=1)[None].astype(np.float32))
+
+
+def sample_of(encoder: TinyEncoder) -> Sample:
+    """Four people, an arousal of 2 to 12 s in every second epoch."""
+    n = 80
+    start = 2.0 * (np.arange(n) % 9)
+    stop = start + 4 + 2.0 * (np.arange(n) % 4)
+    there = np.arange(n) % 2 == 0
+    events = [[f"arousal {a:.1f}-{b:.1f}"] if t else [] for a, b, t in zip(start, stop, there, strict=True)]
+    frame = pl.DataFrame({
+        "recording": [f"r{i // 20}" for i in range(n)], "subject": [f"s{i // 20}" for i in range(n)],
+        "start_s": 30.0 * np.arange(n), "stage": ["N2"] * n, "events": events, "n_arousal": there.astype(int),
+        "arousal_s": np.where(there, stop - start, 0.0),
+        **{f"ok_{channel.lower()}": [True] * n for channel in CHANNELS},
+    })  # fmt: skip
+    return Told(encoder, frame, np.zeros((n, encoder.dim), np.float32))
+
+
+def test_steps_that_know_the_event_find_it() -> None:
+    figures = {(f.measure, f.method): f for f in measure_localise(sample_of(Seer()))}
+    found = figures["arousal intersection over union", "zero-shot"]
+    assert found.value == pytest.approx(1.0) and found.n == 40 and found.subjects == 4
+    assert figures["arousal start, seconds off", "zero-shot"].value == 0
+    whole = figures["arousal intersection over union", "whole epoch"]
+    assert whole.value == pytest.approx(0.2)  # 6 s of 30 on average
+    chance = figures["arousal intersection over union", "chance"]
+    assert chance.value is not None and chance.value < 0.5
+
+
+def test_an_encoder_without_steps_gives_a_note() -> None:
+    (figure,) = measure_localise(sample_of(TinyEncoder()))
+    assert figure.value is None and "tiny gives no vectors of steps" in figure.note
+
+
+def test_stretches_are_those_of_a_slow_twin() -> None:
+    rng = np.random.default_rng(0)
+    cosine = rng.normal(size=(200, STEPS))
+    cosine[:50] = np.round(cosine[:50])  # with ties
+    for row, (start, stop) in zip(cosine, stretches(cosine), strict=True):
+        bar = (row.max() + row.mean()) / 2
+        first = last = int(row.argmax())
+        while first > 0 and row[first - 1] >= bar:
+            first -= 1
+        while last < STEPS - 1 and row[last + 1] >= bar:
+            last += 1
+        assert (start, stop) == pytest.approx((2.0 * first, 2.0 * (last + 1)))
+
+
+def test_overlap_counts_shared_seconds_over_all() -> None:
+    found = np.array([[0.0, 10.0], [0.0, 10.0], [0.0, 10.0], [4.0, 6.0]])
+    true = np.array([[0.0, 10.0], [5.0, 15.0], [20.0, 25.0], [0.0, 30.0]])
+    assert overlap(found, true) == pytest.approx([1.0, 1 / 3, 0.0, 1 / 15])
+
+
+def test_epochs_with_two_events_or_a_short_one_are_left_out(tiny_sample: Sample) -> None:
+    frame = tiny_sample.frame
+    truths = {truth.task.name: truth for truth in event_truths(tiny_sample)}
+    rows, spans = single_events(frame, truths["apnea"])
+    assert len(rows) and (spans[:, 1] - spans[:, 0] >= 3).all() and (spans >= 0).all() and (spans <= 30).all()
+    assert (frame["n_apnea_any"].to_numpy()[rows] == 1).all()
+    assert spans[:, 1] - spans[:, 0] == pytest.approx(frame["apnea_any_s"].to_numpy()[rows], abs=0.11)
