@@ -1,7 +1,7 @@
 """The model card of released weights: what the encoder is, what it was trained on, what it reached, and its limits."""
 
 from retrieval.evaluation.evaluate import SEEN, Evaluation
-from retrieval.evaluation.headline import Row, headline, load_words, named, number, rows, said
+from retrieval.evaluation.headline import Row, headline, load_words, named, number, past, rows, said
 from retrieval.evaluation.report import about, simulated
 
 
@@ -17,7 +17,7 @@ def model_card(evaluation: Evaluation) -> str:
     scored = "; ".join(f"{kind} in {count} of {facts['nights']} nights" for kind, count in facts["scored"].items())
     lines = [
         f"# {evaluation.encoder}", "", what, "", f"- space: `{evaluation.space}`",
-        f"- trained on: {', '.join(evaluation.trained_on) or 'no recording'}",
+        f"- trained on: {past(evaluation.trained_on)}",
         f"- runs on: {evaluation.runs_on}", f"- made with: sleepsearch {evaluation.code}", "",
         "## Evaluated on", "", _cohort(evaluation) + about(evaluation), "",
         f"- sites: {', '.join(facts['sites']) or 'not known'}", f"- scored: {scored}",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,9 +121,16 @@ def evaluate(
             notes.append(f"{doing}: nothing here is labelled for it, or the encoder does not offer it.")
         figures += [replace(figure, subset=subset) for figure in found] if subset else found
     return Evaluation(
-        model.name, model.space, model.runs_on, tuple(model.channels), tuple(model.trained_on), tuple(model.caveats),
+        _without_folders(model.name), model.space, model.runs_on, tuple(model.channels), tuple(model.trained_on),
+        tuple(model.caveats),
         _facts(cohort, sample), tuple(figures), tuple(notes), round(time.monotonic() - began, 1), code_version(),
     )  # fmt: skip
+
+
+def _without_folders(name: str) -> str:
+    """An encoder's name as it may be passed on: folders of this machine may hold a person's name."""
+    scheme, _, path = name.partition(":")
+    return f"{scheme}:{Path(path).name}" if Path(path).is_absolute() else name
 
 
 def _notes(model: Encoder, seen: NDArray[np.bool_]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -61,6 +62,15 @@ def headline(evaluation: Evaluation) -> list[Row]:
         several = [row for row in rows(evaluation, task=task, measure=measure) if row.own]
         found += several[-1:] if task == "retrieval" else several
     return found
+
+
+def past(trained_on: Sequence[str]) -> str:
+    """What an encoder was trained on, names that differ in their last number as one: `sim50001 (89), SHHS`."""
+    alike: dict[str, list[str]] = {}
+    for name in trained_on:
+        alike.setdefault(re.sub(r"[-_ ]?\d+$", "", name), []).append(name)
+    said = [names[0] if len(names) == 1 else f"{stem} ({len(names)})" for stem, names in alike.items()]
+    return ", ".join(said) or "no recording"
 
 
 def named(measure: str) -> str:

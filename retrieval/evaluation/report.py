@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval.evaluation.evaluate import SEEN, Evaluation
 from retrieval.evaluation.figures import Figure
-from retrieval.evaluation.headline import Row, headline, load_words, named, number, rows, said
+from retrieval.evaluation.headline import Row, headline, load_words, named, number, past, rows, said
 from retrieval.evaluation.sections import draw, table_html
 from retrieval.pages import write_document
 
@@ -61,7 +61,7 @@ def _chips(evaluation: Evaluation) -> str:
     scored = [f"{kind} scored in {n} of {counted(nights, 'night')}" for kind, n in facts["scored"].items()]
     lines = [
         *scored, f"sites: {', '.join(facts['sites']) or 'not known'}",
-        f"trained on: {', '.join(evaluation.trained_on) or 'no recording'}", f"runs on {evaluation.runs_on}",
+        f"trained on: {past(evaluation.trained_on)}", f"runs on {evaluation.runs_on}",
         f"space {evaluation.space}", f"sleepsearch {evaluation.code}", f"measured in {evaluation.seconds:g} s",
     ]  # fmt: skip
     return f'<ul class="chips">{"".join(f"<li class=chip>{escape(line)}</li>" for line in lines)}</ul>'

@@ -97,3 +97,10 @@ def test_every_task_runs_on_a_signal_encoder(sim_cohort: SimCohort) -> None:
         assert figure.value is None or np.isfinite(figure.value)
         assert figure.value is not None or figure.note
         assert figure.low is None or figure.high is None or figure.low <= figure.high
+
+
+def test_no_folder_of_this_machine_is_passed_on_in_a_name(sim_cohort: SimCohort) -> None:
+    encoder = TinyEncoder()
+    encoder.name = "trained:/home/jane.doe/runs/mine"
+    done = evaluate(sim_cohort.cohort, encoder=encoder, tasks=["leakage"], most=MOST)
+    assert done.encoder == "trained:mine"

@@ -10,7 +10,7 @@ import pytest
 from retrieval.evaluation.card import model_card
 from retrieval.evaluation.evaluate import SEEN, Evaluation
 from retrieval.evaluation.figures import Figure
-from retrieval.evaluation.headline import headline, load_words, number, rows, said
+from retrieval.evaluation.headline import headline, load_words, number, past, rows, said
 from retrieval.evaluation.report import write_report
 
 STAGES = ["W", "N1", "N2", "N3", "REM"]
@@ -122,3 +122,9 @@ def test_the_card_names_sensors_training_figures_and_limits(evaluation: Evaluati
 def test_numbers_are_as_precise_as_they_need_be(value: float, text: str) -> None:
     assert number(value) == text
     assert said(Figure("t", "m", "z", value, 1, 1)) == text
+
+
+def test_a_past_of_many_subjects_is_said_in_few_words() -> None:
+    many = ["SHHS", "UCDDB 002", *(f"sim50001-{n:04d}" for n in range(89))]
+    assert past(many) == "SHHS, UCDDB 002, sim50001 (89)"
+    assert past(()) == "no recording"
