@@ -7,7 +7,7 @@ is said about a sensor that is absent, nor about a kind of event that nobody sco
 import random
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -79,15 +79,24 @@ def _said(facts: list[Fact], rng: random.Random | None) -> str:
     return " ".join(rng.choice(fact.say) for fact in kept)
 
 
-def _add_scale(rows: list[list[Fact]], scale: Mapping[str, Any], measures: Mapping[str, Array]) -> None:
-    values = np.asarray(measures[scale["column"]], float)
-    digits = load_measures()[scale["column"]].digits
-    values = np.round(values, digits or 0)  # what is said agrees with the number that is printed
+def scale_levels(
+    measures: Mapping[str, Array], column: str, cuts: Sequence[float], unless: str = ""
+) -> tuple[Array, Array]:
+    """Which interval between `cuts` each value lies in, int `(n,)`, and where that is known, bool `(n,)`.
+
+    The value is rounded as it is printed, so that what is said agrees with the number. `unless`: "column >= limit",
+    where nothing is said.
+    """
+    values = np.round(np.asarray(measures[column], float), load_measures()[column].digits or 0)
     known = np.isfinite(values)
-    if "unless" in scale:
-        column, _, limit = scale["unless"].split()
-        known &= ~(np.asarray(measures[column], float) >= float(limit))
-    level = np.digitize(np.where(known, values, 0.0), scale["cuts"])
+    if unless:
+        other, _, limit = unless.split()
+        known &= ~(np.asarray(measures[other], float) >= float(limit))
+    return np.digitize(np.where(known, values, 0.0), cuts), known
+
+
+def _add_scale(rows: list[list[Fact]], scale: Mapping[str, Any], measures: Mapping[str, Array]) -> None:
+    level, known = scale_levels(measures, scale["column"], scale["cuts"], scale.get("unless", ""))
     facts = [Fact(tuple(say)) if say else None for say in scale["say"]]
     for epoch in np.flatnonzero(known):
         if (fact := facts[level[epoch]]) is not None:

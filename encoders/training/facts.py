@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from encoders.captions import load_lexicon, load_measures
+from encoders.captions import load_lexicon
 from encoders.captions.frames import Array, Grid
 from encoders.captions.scored import GROUPS, snake
-from encoders.captions.wording import load_wording
+from encoders.captions.wording import load_wording, scale_levels
 from encoders.vocabulary import EVENTS, POSITIONS
 
 Bits = NDArray[np.uint32]
@@ -98,12 +98,7 @@ def fact_bits(
 
 
 def _measured(slot: Slot, measures: Mapping[str, Array]) -> Bits:
-    values = np.round(np.asarray(measures[slot.name], float), load_measures()[slot.name].digits or 0)
-    known = np.isfinite(values)
-    if slot.unless:
-        column, _, limit = slot.unless.split()
-        known &= ~(np.asarray(measures[column], float) >= float(limit))
-    level = np.digitize(np.where(known, values, 0.0), slot.cuts)
+    level, known = scale_levels(measures, slot.name, slot.cuts, slot.unless)
     return np.where(known, np.left_shift(1, level), 0).astype(np.uint32)
 
 
