@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from encoders.captions import PARTS
@@ -19,7 +18,7 @@ from index import CohortProblem, Snapshot, Writer
 from retrieval.night import Job, NightFiles, nameless, read_night
 from retrieval.private import Private
 from retrieval.signals import load_epochs, no_epochs
-from retrieval.spaces import encoder_of
+from retrieval.spaces import caption_vectors, encoder_of
 from retrieval.subjects import read_subjects
 from retrieval.workers import run_jobs
 
@@ -172,21 +171,11 @@ def _reasons(failed: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _embed_captions(writer: Writer, encoder: Encoder, captions: pl.DataFrame) -> None:
-    """Add the vectors of wordings that the space does not have; each distinct sentence is embedded once a night.
-
-    A caption's vector is the unit mean of its parts' sentence vectors: the parts say unrelated things, and a
-    sentence encoder keeps one statement apart better than five in one text.
-    """
+    """Add the vectors of wordings that the space does not have."""
     new = writer.missing(encoder.space, "caption", captions["caption_id"].to_numpy()).tolist()
     captions = captions.filter(pl.col("caption_id").is_in(new))
     if not len(captions):
         return
-    sentences = sorted({s for part in PARTS for s in captions[part] if s})
-    vectors = dict(zip(sentences, encoder.embed_texts(sentences), strict=True))
-    rows = np.zeros((len(captions), encoder.dim), np.float32)
-    for i, parts in enumerate(captions.select(PARTS).iter_rows()):
-        if said := [vectors[s] for s in parts if s]:
-            mean = np.mean(said, axis=0)
-            rows[i] = mean / np.linalg.norm(mean)
+    rows = caption_vectors(captions, PARTS, encoder.embed_texts, encoder.dim)
     info = {"encoder": encoder.name, "dim": encoder.dim}
     writer.add_vectors(encoder.space, "caption", captions["caption_id"].to_numpy(), rows, info=info)

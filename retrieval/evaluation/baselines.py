@@ -10,6 +10,7 @@ from encoders.errors import BadInput
 from encoders.models import DEFAULT_ENCODER
 from retrieval.evaluation.features import measures_of
 from retrieval.evaluation.sample import Sample
+from retrieval.spaces import caption_vectors
 from retrieval.zeroshot import Embed
 
 ZERO_SHOT = "zero-shot"
@@ -59,7 +60,7 @@ def measures_knn(sample: Sample, truth: NDArray[np.int64], classes: int) -> NDAr
 def caption_space(sample: Sample) -> tuple[NDArray[np.float32], Embed]:
     """Vectors `(n, dim)` of the captions in words, without their part stage_event, and what embeds questions there.
 
-    As the catalog's caption vectors are: the unit mean of the parts' vectors. Zero where a caption says nothing else.
+    Zero where a caption says nothing else.
     `BadInput` where there is no cohort behind the sample.
     """
     if sample.cohort is None:
@@ -69,16 +70,9 @@ def caption_space(sample: Sample) -> tuple[NDArray[np.float32], Embed]:
         f"SELECT caption_id, {', '.join(_SAID)} FROM captions WHERE caption_id IN (SELECT caption_id FROM asked)",
         asked=sample.frame.select("caption_id").unique(),
     )
-    sentences = sorted({text for part in _SAID for text in captions[part] if text})
-    place = {text: i for i, text in enumerate(sentences)}
-    vectors = encoder.embed_texts(sentences) if sentences else np.zeros((0, encoder.dim), np.float32)
-    means = np.zeros((captions.height, encoder.dim), np.float32)
-    for row, texts in enumerate(captions.select(_SAID).iter_rows()):
-        if said := [place[text] for text in texts if text]:
-            means[row] = vectors[said].mean(axis=0)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    vectors = caption_vectors(captions, _SAID, encoder.embed_texts, encoder.dim)
     row_of = {caption: row for row, caption in enumerate(captions["caption_id"])}
-    return means[[row_of[caption] for caption in sample.frame["caption_id"]]], encoder.embed_texts
+    return vectors[[row_of[caption] for caption in sample.frame["caption_id"]]], encoder.embed_texts
 
 
 def left_out(**counts: int) -> str:
