@@ -43,6 +43,14 @@ def load_measures() -> dict[str, Measure]:
     return measures
 
 
+def part_sensors(part: str) -> tuple[str, ...]:
+    """The channels of which a caption's part speaks, in the order of `CHANNELS`; all of them for stages and events."""
+    said = {
+        c for measure in load_measures().values() if measure.part == part for group in measure.channels for c in group
+    }
+    return tuple(channel for channel in CHANNELS if channel in said or part == "stage_event")
+
+
 def measure_epochs(recording: Night, epochs: Grid) -> dict[str, Array]:
     """All columns of measures.toml for the epochs of a recording, in its order.
 

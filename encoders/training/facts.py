@@ -8,6 +8,7 @@ where it is unknown. A text has in each slot the levels that it allows, and none
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -15,11 +16,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from encoders.captions import load_lexicon
+from encoders.captions import load_lexicon, load_measures
 from encoders.captions.frames import Array, Grid
 from encoders.captions.scored import GROUPS, snake
 from encoders.captions.wording import load_wording, scale_levels
-from encoders.vocabulary import EVENTS, POSITIONS
+from encoders.vocabulary import CHANNELS, EVENTS, POSITIONS
 
 Bits = NDArray[np.uint32]
 _Bytes = NDArray[np.uint8]
@@ -109,6 +110,33 @@ def _events(name: str, scored: pl.DataFrame, *, silent: bool) -> Bits:
     count = np.where(np.isnan(count), 0.0 if silent else np.nan, count)
     present = (count > 0) & (seconds >= np.minimum(longest, LEAST_OVERLAP_S) - 1e-3)
     return np.where(count == 0, 1, np.where(present, 2, 0)).astype(np.uint32)
+
+
+def answerable(bits: Bits, present: NDArray[np.bool_]) -> Bits:
+    """`bits` `(n, len(SLOTS))` less what the sensors present `(n, 12)` can't tell: a measure needs one of its sets.
+
+    Stages and events stay: several sensors show them, and which suffice is for the model to learn.
+    """
+    can = np.zeros(bits.shape, bool)
+    for column, groups in zip(can.T, _sensors(), strict=True):
+        for group in groups:
+            column |= present[:, group].all(axis=1)
+    return np.where(can, bits, 0).astype(np.uint32)
+
+
+@cache
+def _sensors() -> list[list[list[int]]]:
+    """For each slot the sets of sensors (rows of CHANNELS) of which any one tells it; what needs others has none."""
+    measures = load_measures() | {"position_change": load_measures()["position"]}
+    measured = ("measure", "position")
+    found: list[list[list[int]]] = []
+    for slot in SLOTS:
+        if slot.kind not in measured and slot.name != "position_change":
+            found.append([[]])  # an empty set is always there
+            continue
+        groups = [group for group in measures[slot.name].channels if set(group) <= set(CHANNELS)]
+        found.append([[CHANNELS.index(channel) for channel in group] for group in groups])
+    return found
 
 
 def claim(said: Mapping[str, Collection[str]]) -> Bits:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from encoders.errors import BadInput
 from encoders.training.config import Data, Sampling, TrainConfig
-from encoders.training.facts import INDEX, STAGE_LEVELS, Bits, claim, matches
+from encoders.training.facts import INDEX, STAGE_LEVELS, claim
 from encoders.training.objectives import People
-from encoders.training.spoken import Spoken
 from encoders.training.step import Said, Signals
 from encoders.training.store import EpochStore
 from encoders.training.texts import TextSampler
@@ -90,7 +89,6 @@ class Feed:
     def __init__(
         self, store: EpochStore, split: Split, texts: TextSampler, config: TrainConfig, rank: int = 0, world: int = 1
     ) -> None:
-        self.spoken: Spoken | None = None  # set where a decoder learns captions
         self._store, self._split, self._texts = store, split, texts
         self._sampling: Sampling = config.sampling
         self._seed, self._batch, self._rank, self._world = config.run.seed, config.schedule.batch, rank, world
@@ -127,20 +125,12 @@ class Feed:
         said = Said(
             torch.from_numpy(self._texts.bank.vectors[drawn.sentences].astype(np.float32)),
             torch.from_numpy(drawn.owner),
-            torch.from_numpy(self._judged(rows, bits, drawn.claims)),
+            drawn.claims,
+            bits,
+            self._told[store.recording[rows]],
             people_of(store.people, store.recording[rows]),
         )
-        ids = self.spoken.ids(bits[mine]) if self.spoken else None
-        return replace(self.signals(rows[mine]), rows=torch.arange(len(rows))[mine], ids=ids), said
-
-    def _judged(self, rows: Rows, bits: Bits, claims: Bits) -> NDArray[np.float32]:
-        """Which texts are true of which epochs. Where a recording holds the epochs of some stages alone, texts of the
-        other stages are not judged: else the recorder would be learnt as a sign against them.
-        """
-        found = matches(bits, claims)
-        stage = claims[:, INDEX["stage"]]
-        found[(stage != 0) & (stage & self._told[self._store.recording[rows]][:, None] == 0)] = np.nan
-        return found
+        return replace(self.signals(rows[mine]), rows=torch.arange(len(rows))[mine]), said
 
     def signals(self, rows: Rows) -> Signals:
         """The signals of these epochs, with the sensors that are looked at."""

@@ -85,8 +85,7 @@ class _Run:
         self.feed = Feed(self.store, self.split, sampler, config, group.rank, group.world)
         torch.manual_seed(config.run.seed)
         model = start_model(config, self.feed).to(group.placement.device)
-        if config.objectives.caption:
-            self.feed.spoken = Spoken(model.config.words)
+        self.spoken = Spoken(model.config.words) if config.objectives.caption else None
         dtype, kind = group.placement.dtype, group.placement.device.type
         self.autocast = torch.autocast(kind, dtype=dtype, enabled=dtype != torch.float32)
         self.state = State(
@@ -95,7 +94,7 @@ class _Run:
         )  # fmt: skip
         if resume:
             self.state.load(out, config)
-        self.step = group.share(Step(model, config.objectives))
+        self.step = group.share(Step(model, config.objectives, self.spoken))
         self.journal = Journal(out, self.state.step, tensorboard=config.run.tensorboard) if group.first else None
         if group.first:
             config.write(out / SETTINGS)
@@ -179,7 +178,7 @@ class _Run:
         most = self.config.run.validation_epochs
         if len(rows) > most:
             rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-        step = Step(self.state.average.model, self.config.objectives).eval()
+        step = Step(self.state.average.model, self.config.objectives, self.spoken).eval()
         with self.autocast:
             found = look(step, self.feed, rows, self.prompts, device)
         if self.journal:

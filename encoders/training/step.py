@@ -1,8 +1,10 @@
 """The losses of one batch: which epochs are seen whole and which as two halves, what is hidden, what is compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,6 +13,7 @@ from encoders.models.small.model import SmallModel
 from encoders.models.small.patches import STEPS
 from encoders.training.augment import two_subsets
 from encoders.training.config import Objectives
+from encoders.training.facts import INDEX, Bits, answerable, matches
 from encoders.training.objectives import (
     People,
     caption_cross_entropy,
@@ -20,6 +23,7 @@ from encoders.training.objectives import (
     masked_patch,
     sigmoid,
 )
+from encoders.training.spoken import Spoken
 
 _RUN = 3  # patches hidden in a row: a patch's neighbours look a second into it
 _HIDE_SENSORS = 0.5  # of the sensors of an epoch in which patches are hidden
@@ -29,43 +33,58 @@ _HIDE_SENSORS = 0.5  # of the sensors of an epoch in which patches are hidden
 class Signals:
     """This process' share of a batch: `x` (b, 12, 1920), `present` (b, 12), `night` (b, 12, NIGHT), `rows` (b,) long.
 
-    `rows` are the places of these epochs in the whole batch; `ids` (b, parts, L) long the words of their captions where
-    a decoder learns them.
+    `rows` are the places of these epochs in the whole batch.
     """
 
     x: Tensor
     present: Tensor
     night: Tensor
     rows: Tensor
-    ids: Tensor | None = None
 
     def to(self, device: torch.device) -> "Signals":
         """The same on that device."""
         x, present, night, rows = (
             tensor.to(device, non_blocking=True) for tensor in (self.x, self.present, self.night, self.rows)
         )
-        return Signals(x, present, night, rows, None if self.ids is None else self.ids.to(device, non_blocking=True))
+        return Signals(x, present, night, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The texts of the whole batch of B epochs, the same on every process.
+    """The whole batch of B epochs in words, the same on every process.
 
-    `sentences` (S, 384) with the text `owner` (S,) of each; `matches` (B, T) as `facts.matches` gives them; `people`
-    of all B epochs.
+    `bits` uint32 (B, slots) is what is known of each epoch, `told` uint32 (B,) the stages whose epochs its recording
+    holds, `people` whose they are; `claims` uint32 (T, slots) what each text says, `sentences` (S, 384) its words,
+    `owner` (S,) the text of each.
     """
 
     sentences: Tensor
     owner: Tensor
-    matches: Tensor
+    claims: Bits
+    bits: Bits
+    told: NDArray[np.uint32]
     people: People
 
     def to(self, device: torch.device) -> "Said":
-        """The same on that device."""
+        """The same with its tensors on that device."""
         who = self.people
         moved = [t.to(device) for t in (who.age_years, who.sex, who.site, who.recording)]
-        rest = [t.to(device, non_blocking=True) for t in (self.sentences, self.owner, self.matches)]
-        return Said(rest[0], rest[1], rest[2], People(*moved))
+        sentences, owner = (t.to(device, non_blocking=True) for t in (self.sentences, self.owner))
+        return replace(self, sentences=sentences, owner=owner, people=People(*moved))
+
+    def known(self, rows: Tensor, present: Tensor) -> Bits:
+        """What can be told of the epochs at these places (n,) from the sensors that are left to them (n, 12)."""
+        return answerable(self.bits[rows.cpu().numpy()], present.cpu().numpy())
+
+    def matches(self, rows: Tensor, present: Tensor) -> Tensor:
+        """Which texts are true of them, (n, T) as `facts.matches` has it. What a sensor taken away would have told is
+        unknown. Where a recording holds the epochs of some stages alone, texts of the other stages are not judged:
+        else the recorder would be learnt as a sign against them.
+        """
+        found = matches(self.known(rows, present), self.claims)
+        stage, told = self.claims[:, INDEX["stage"]], self.told[rows.cpu().numpy()]
+        found[(stage != 0) & (stage & told[:, None] == 0)] = np.nan
+        return torch.from_numpy(found).to(rows.device)
 
 
 class Step(nn.Module):
@@ -74,9 +93,11 @@ class Step(nn.Module):
     One forward for all of them, so that DistributedDataParallel sees each step whole.
     """
 
-    def __init__(self, model: SmallModel, chosen: Objectives) -> None:
+    def __init__(self, model: SmallModel, chosen: Objectives, spoken: Spoken | None = None) -> None:
+        """`spoken` has the captions that a decoder learns."""
         super().__init__()
         self.model = model
+        self.spoken = spoken
         self.chosen = chosen
         self.weights = {
             name: getattr(chosen, name)
@@ -106,17 +127,18 @@ class Step(nn.Module):
         encoded = self.model.signals(signals.x[order], present, signals.night[order], hide)
         losses: dict[str, Tensor] = {}
         if "contrastive" in self.weights or "sigmoid" in self.weights:
-            vectors, rows = gathered(encoded.vector), gathered(signals.rows[order])
-            texts = self.model.texts(said.sentences, said.owner, said.matches.shape[1])
-            matches = said.matches[rows]
+            vectors, rows, there = gathered(encoded.vector), gathered(signals.rows[order]), gathered(present)
+            texts = self.model.texts(said.sentences, said.owner, len(said.claims))
+            matches = said.matches(rows, there)
             if "contrastive" in self.weights:
                 losses["contrastive"] = contrastive(vectors, texts, matches, scale=self.model.scale)
             if "sigmoid" in self.weights:
                 losses["sigmoid"] = sigmoid(
                     vectors, texts, matches, scale=self.model.scale, bias=self.model.logit_bias, balance=chosen.balance
                 )
-        if "caption" in self.weights and signals.ids is not None and self.model.decoder is not None:
-            ids, split = signals.ids[whole], int(whole.sum())
+        if "caption" in self.weights and self.spoken and self.model.decoder is not None:
+            split = int(whole.sum())
+            ids = self.spoken.ids(said.known(signals.rows[whole], present[:split])).to(present.device)
             ids = ids[..., : int((ids != PAD).sum(-1).max())] if split else ids
             scores = self.model.decoder(ids[..., :-1], encoded.tokens[:split], encoded.there[:split])
             losses["caption"] = caption_cross_entropy(scores.flatten(0, 1), ids[..., 1:].flatten(0, 1), pad=PAD)

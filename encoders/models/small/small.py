@@ -104,9 +104,13 @@ class Small:
         return unit
 
     def describe(self, epochs: Epochs, parts: Sequence[str] | None = None) -> list[dict[str, str]]:
-        """Captions generated from the signals, by part; empty dictionaries where the model has no decoder."""
+        """Captions generated from the signals, by part; a part of which no sensor is usable is left out.
+
+        Empty dictionaries where the model has no decoder.
+        """
         if self.model.decoder is None:
             return [{} for _ in range(len(epochs))]
+        from encoders.captions.measures import part_sensors
         from encoders.captions.wording import PARTS
         from encoders.models.small.decoder import generate
 
@@ -116,7 +120,11 @@ class Small:
         found: list[dict[str, str]] = []
         for _, encoded in self._encoded(epochs):
             found += generate(self.model.decoder, self.config.words, encoded.tokens.float(), encoded.there, chosen)
-        return found
+        tell = {part: [CHANNELS.index(channel) for channel in part_sensors(part)] for part in chosen}
+        return [
+            {part: text for part, text in captions.items() if there[tell[part]].any()}
+            for captions, there in zip(found, epochs.present, strict=True)
+        ]
 
     def _encoded(self, epochs: Epochs) -> "Iterator[tuple[slice, Encoded]]":
         import torch

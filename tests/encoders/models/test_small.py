@@ -13,6 +13,7 @@ import torch
 from encoders.errors import BadInput
 from encoders.models import load_encoder
 from encoders.models.small.config import SmallConfig
+from encoders.models.small.decoder import caption_words
 from encoders.models.small.inputs import KNOWN, NIGHT, POWERS, SPREAD, prepare
 from encoders.models.small.model import SmallModel
 from encoders.models.small.patches import (
@@ -226,3 +227,12 @@ def test_a_folder_that_lacks_a_file_or_fits_not_is_refused_by_name(folder: Path,
     (tmp_path / CONFIG).write_text(json.dumps(table | {"inputs": 0}))
     with pytest.raises(BadInput, match="version 0"):
         load_encoder(f"trained:{tmp_path}")
+
+
+def test_nothing_is_generated_about_sensors_that_are_not_there(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    save_model(SmallModel(replace(TINY, decoder_layers=1, words=caption_words())), tmp_path, {})
+    found = Small(f"trained:{tmp_path}", device="cpu", dtype="float32").describe(night()[:2])
+    assert [set(captions) for captions in found] == [{"brain", "heart", "stage_event"}] * 2
+    with pytest.raises(BadInput, match="weather"):
+        Small(f"trained:{tmp_path}").describe(night()[:1], ["weather"])

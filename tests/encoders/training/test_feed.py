@@ -1,5 +1,6 @@
 """Who is trained on, and that a step's batch is always the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from encoders.errors import BadInput
 from encoders.training.config import Data, TrainConfig
+from encoders.training.facts import STAGE_LEVELS, claim
 from encoders.training.feed import Feed, people_of, split_store
 from encoders.training.store import EpochStore
 from encoders.training.texts import SentenceBank, TextSampler
@@ -65,7 +67,7 @@ def test_a_step_has_one_batch_whenever_it_is_asked(store: EpochStore, tiny_bank:
     (signals, said), (again, said_again) = next(batches), feed_of(store, tiny_bank, {}).at(4)
     batches.close()
     assert torch.equal(signals.x, again.x) and torch.equal(said.sentences, said_again.sentences)
-    assert torch.equal(said.matches.nan_to_num(-1), said_again.matches.nan_to_num(-1))
+    assert (said.claims == said_again.claims).all() and (said.bits == said_again.bits).all()
     assert not np.array_equal(feed.rows(3), feed.rows(4))
 
 
@@ -80,8 +82,34 @@ def test_processes_share_out_one_batch(store: EpochStore, tiny_bank: SentenceBan
 
 
 def test_texts_are_true_of_the_epoch_they_were_drawn_for(store: EpochStore, tiny_bank: SentenceBank) -> None:
-    _, said = feed_of(store, tiny_bank, {"sampling": {"balance": 0}}).at(1)
-    assert (said.matches == 1).any(0).all() and (said.matches == 0).any()
+    signals, said = feed_of(store, tiny_bank, {"sampling": {"balance": 0}}).at(1)
+    found = said.matches(signals.rows, torch.ones(len(signals.rows), len(CHANNELS), dtype=torch.bool))
+    assert (found == 1).any(0).all() and (found == 0).any()
+
+
+def test_texts_about_a_sensor_that_was_taken_away_are_not_judged(store: EpochStore, tiny_bank: SentenceBank) -> None:
+    signals, said = feed_of(store, tiny_bank, {}).at(0)
+    oxygen, stage = claim({"spo2_min_pct": ["under 80"]}), claim({"stage": ["N3"]})
+    said = replace(said, claims=np.stack([oxygen, stage]), bits=np.full_like(said.bits, 1))
+    there = torch.ones(len(signals.rows), len(CHANNELS), dtype=torch.bool)
+    assert said.matches(signals.rows, there).tolist() == [[1, 0]] * len(there)
+    there[:, CHANNELS.index("SPO2")] = False
+    without = said.matches(signals.rows, there)
+    assert without[:, 0].isnan().all() and (without[:, 1] == 0).all()
+
+
+def test_texts_of_stages_that_a_recording_does_not_hold_are_not_judged(
+    store: EpochStore, tiny_bank: SentenceBank
+) -> None:
+    signals, said = feed_of(store, tiny_bank, {}).at(0)
+    claims = np.stack([claim({"stage": [level]}) for level in ("W", "N2")])
+    told = np.where(
+        np.arange(len(said.bits)) == 0, claim({"stage": ["W", "N3"]}).max(), claim({"stage": STAGE_LEVELS}).max()
+    )
+    said = replace(said, claims=claims, bits=np.full_like(said.bits, 1), told=told.astype(np.uint32))  # all are awake
+    found = said.matches(signals.rows, torch.ones(len(told), len(CHANNELS), dtype=torch.bool))
+    assert found[:, 0].tolist() == [1] * len(told)
+    assert found[0, 1].isnan() and (found[1:, 1] == 0).all()
 
 
 def test_a_share_of_each_batch_is_real(store: EpochStore, tiny_bank: SentenceBank) -> None:
