@@ -9,7 +9,6 @@ An epoch takes 46 kB, a night of eight hours 44 MB.
 import hashlib
 import json
 import multiprocessing
-import os
 import secrets
 import shutil
 import signal
@@ -17,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +30,7 @@ from encoders.errors import BadInput
 from encoders.models.small.inputs import VERSION, prepare
 from encoders.recordings import Epochs, Source, build_epochs, discover, epoch_grid, open_recording
 from encoders.recordings.timeline import Scoring
+from encoders.threads import one_thread
 from encoders.training.facts import FACTS_VERSION, fact_bits
 from encoders.training.labels import read_labels, truth_files
 from encoders.training.people import Person, person_of, read_people
@@ -42,7 +41,6 @@ __all__ = ["Batch", "CacheReport", "EpochStore", "build_cache", "write_recording
 
 CACHE_VERSION: Final = 1  # raise when measures or labels change: recordings are then read again
 _KEY = ".id-key"  # of the ids of recordings whose names show a person: the same in every run
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
 
 Progress = Callable[[str, int, int], None]  # what was done last, how many are done, of how many
 
@@ -120,7 +118,7 @@ def _work(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, _Done | No
         return
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, _NO_CTRL_C)
     try:
-        with _one_thread():
+        with one_thread():
             pending = {pool.submit(_tried, job): job for job in jobs}
         for future in as_completed(pending):
             try:
@@ -132,18 +130,6 @@ def _work(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, _Done | No
 
 
 _NO_CTRL_C = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The cores are shared out by process, not by thread; what is spawned inside has these settings."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
 
 
 def _tried(job: _Job) -> tuple[_Done | None, str]:

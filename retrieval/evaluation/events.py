@@ -29,26 +29,13 @@ from retrieval.evaluation.baselines import (
 )
 from retrieval.evaluation.curves import Ranking
 from retrieval.evaluation.figures import Figure, interval
+from retrieval.evaluation.labelled import Codes, Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import able, load_sensors, usable
 from retrieval.truth import OVERLAP_S
 from retrieval.zeroshot import PromptTask, load_tasks, presence_scores
 
 TASK = "events"
-Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class EventTruth:
-    """`codes` `(n,)`: 1 where the event is there, 0 where it is not, -1 where the epoch doesn't count."""
-
-    task: PromptTask
-    codes: Codes
-    note: str
-
-    @property
-    def rows(self) -> Codes:
-        return np.flatnonzero(self.codes >= 0)
 
 
 def measure_events(sample: Sample, *, seed: int = 0) -> list[Figure]:
@@ -89,7 +76,7 @@ def event_codes(frame: pl.DataFrame, event: str) -> Codes:
     return frame.select(code.alias("code"))["code"].to_numpy().copy()
 
 
-def event_truths(sample: Sample) -> Iterator[EventTruth]:
+def event_truths(sample: Sample) -> Iterator[Labelled]:
     """The kinds of event that this sample holds both with and without, and which epochs count for each."""
     frame = sample.frame
     asleep = frame["stage"].is_in(SLEEP_STAGES).fill_null(False).to_numpy()
@@ -109,7 +96,7 @@ def event_truths(sample: Sample) -> Iterator[EventTruth]:
         codes[~asleep | ~seen] = -1
         if (codes == 1).any() and (codes == 0).any():
             blind = "" if sets else "its own sensor is not among the twelve channels"
-            yield EventTruth(task, codes, "; ".join(filter(None, (blind, note))))
+            yield Labelled(task, codes, "; ".join(filter(None, (blind, note))))
 
 
 def evidence_of(frame: pl.DataFrame, task: PromptTask) -> tuple[NDArray[np.float64] | None, str]:
@@ -129,7 +116,7 @@ class EventJudge:
     """Turns a method's scores of every epoch into figures, over the epochs that count."""
 
     sample: Sample
-    truth: EventTruth
+    truth: Labelled
     seed: int
 
     def chance(self) -> list[Figure]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from encoders.captions.scored import GROUPS, snake
 from encoders.vocabulary import EPOCH_S
-from retrieval.evaluation.events import EventTruth, event_truths
+from retrieval.evaluation.events import event_truths
 from retrieval.evaluation.figures import Figure, interval
+from retrieval.evaluation.labelled import Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.truth import OVERLAP_S
 from retrieval.zeroshot import presence_scores
@@ -67,7 +68,7 @@ def _figures(name: str, method: str, found: Spans, true: Spans, subjects: list[s
                      note=at.note)  # fmt: skip
 
 
-def single_events(frame: pl.DataFrame, truth: EventTruth) -> tuple[NDArray[np.int64], Spans]:
+def single_events(frame: pl.DataFrame, truth: Labelled) -> tuple[NDArray[np.int64], Spans]:
     """Rows that count and hold exactly one event of the kind, and the seconds `(n, 2)` of the epoch that it fills.
 
     Read from the column `events`, whose entries say "hypopnea 3.2-20.1"; an event that fills less than 3 s is left out.

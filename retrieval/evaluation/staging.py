@@ -27,6 +27,7 @@ from retrieval.evaluation.baselines import (
 )
 from retrieval.evaluation.curves import Ranking
 from retrieval.evaluation.figures import ONE_SUBJECT, Figure, interval
+from retrieval.evaluation.labelled import Codes, Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import able
 from retrieval.evaluation.stager import INSTALL, YASA, installed, yasa_stages
@@ -36,20 +37,6 @@ from retrieval.zeroshot import PromptTask, find_task, label_scores, load_tasks
 TASK = "staging"
 SMOOTHED = "zero-shot, smoothed over the night"
 _WAKE_N3 = "AUC, wake against N3"
-Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class StageTruth:
-    """`codes` `(n,)`: the scored label's number among the task's, -1 where the epoch is judged by no method."""
-
-    task: PromptTask
-    codes: Codes
-    note: str
-
-    @property
-    def rows(self) -> Codes:
-        return np.flatnonzero(self.codes >= 0)
 
 
 def measure_staging(
@@ -90,7 +77,7 @@ def stage_task(encoder: Encoder) -> PromptTask:
     return next((t for t in load_tasks().values() if t.column == "stage" and set(t.labels) == wanted), find_task(TASK))
 
 
-def stage_truth(sample: Sample) -> StageTruth:
+def stage_truth(sample: Sample) -> Labelled:
     """What the scorer said of each epoch, in labels of the encoder's staging task."""
     task, frame = stage_task(sample.encoder), sample.frame
     number = {value: list(task.labels).index(label) for value, label in task.means().items()}
@@ -100,7 +87,7 @@ def stage_truth(sample: Sample) -> StageTruth:
     blind = ~able(sample) & (codes >= 0)
     codes[blind] = -1
     note = left_out(unscored=unscored, scored_as_unspecified_NREM=nrem, without_a_usable_sensor=int(blind.sum()))
-    return StageTruth(task, codes, note)
+    return Labelled(task, codes, note)
 
 
 def stage_scores(
@@ -132,7 +119,7 @@ class Judge:
     """Turns what a method says of every epoch into figures, over the epochs that count."""
 
     sample: Sample
-    truth: StageTruth
+    truth: Labelled
     seed: int
 
     def chance(self) -> list[Figure]:
