@@ -19,7 +19,7 @@ _console = Console(highlight=False)
 def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser: bool) -> None:
     """Simulate nights into `out` unless a folder is given, ingest them, ask `QUESTIONS`, write and open the pages."""
     import retrieval
-    from ui.commands import bar
+    from ui.shell import bar
     from ui.tables import print_answer, print_ingest
 
     cohort_dir = out / "cohort"
