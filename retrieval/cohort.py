@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,23 +13,34 @@ import polars as pl
 
 from encoders.captions import load_measures, load_nights
 from encoders.errors import BadInput
-from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
+from encoders.models import TEXT_ENCODER, Encoder, load_encoder
 from encoders.recordings import Recording, build_epochs, open_recording
 from encoders.recordings.timeline import Run, clock
 from encoders.vocabulary import CHANNELS
-from index import Snapshot
+from index import Labels, Snapshot
 from retrieval.details import caption_of, details, hits_of
 from retrieval.hit import Answer, Hit
 from retrieval.moment import seconds_of
+from retrieval.nightly import check_level, search_nights
 from retrieval.private import Private
 from retrieval.question import read_question
+from retrieval.scorers import agreement_of
 from retrieval.search import matching, merge_runs, rank
-from retrieval.similar import similar_epochs, similar_nights
+from retrieval.similar import similar_epochs
+from retrieval.similar_nights import similar_nights
 from retrieval.spaces import encoder_of
 from retrieval.strips import Strip, strip_of
 
 if TYPE_CHECKING:
+    from retrieval.alike import Alignment
+    from retrieval.classify import Classification
+    from retrieval.duplicates import Duplicates
     from retrieval.evaluation.evaluate import Evaluation, Progress
+    from retrieval.exports import ExportReport
+    from retrieval.fewshot import FewShot
+    from retrieval.labelling import Label
+    from retrieval.localise import Located
+    from retrieval.probe import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +66,12 @@ class Cohort:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder of this cohort's captions, loaded when a question first needs it."""
-        return self._known(load_encoder(DEFAULT_ENCODER, device=self._device))
+        return self._known(load_encoder(TEXT_ENCODER, device=self._device))
 
     @cached_property
     def reader(self) -> Encoder | None:
         """The encoder that compares words with signals, where the cohort has one."""
-        if self._encoder_name == DEFAULT_ENCODER:
+        if self._encoder_name == TEXT_ENCODER:
             return None
         return self._known(load_encoder(self._encoder_name, device=self._device))
 
@@ -74,11 +85,16 @@ class Cohort:
             )
         return encoder
 
-    def search(self, words: str, *, where: str | None = None, k: int = 10, exact: bool = False) -> Answer:
-        """The `k` best stretches of the cohort for a question in plain words.
+    def search(
+        self, words: str, *, where: str | None = None, k: int = 10, exact: bool = False, level: str = "epoch",
+        without: Sequence[int | str] = (), include_bad: bool = False,
+    ) -> Answer:  # fmt: skip
+        """The `k` best stretches of the cohort for a question in plain words; with `level` night, whole nights.
 
-        `where` is an SQL expression over the view `epochs`; `exact` has the engine scan in float32. Fewer than `k`
-        come back only when fewer match. `BadInput` or `index.InvalidFilter` for what can't be taken.
+        `where` is an SQL expression over the view `epochs`; `exact` has the engine scan in float32; `without` takes
+        filters away that were read from the words, by their words or numbers from 1; `include_bad` lets measures count
+        where an artifact was scored. Fewer than `k` come back only when fewer match. `BadInput` or
+        `index.InvalidFilter` for what can't be taken.
         """
         if k < 1:
             raise BadInput(f"k is {k}; at least 1 hit must be asked for.")
@@ -87,23 +103,48 @@ class Cohort:
                 'the question is empty; ask in words, for example: sleepsearch search "REM sleep with desaturation".'
             )
         began = time.perf_counter()
+        check_level(level)
         self.snapshot.refresh()
-        question = read_question(words)
+        if level == "night":
+            return search_nights(
+                self.snapshot, self.encoder, words, where=where, k=k, reader=self.reader, without=without
+            )
+        question = read_question(words).without(without)
+        question = replace(question, include_bad=include_bad or question.include_bad)
         ranked = rank(self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader)
         runs = merge_runs(ranked.frame, k)
-        hits = hits_of(self.snapshot, ranked.frame, runs, question)
+        hits = hits_of(self.snapshot, ranked.frame, runs, ranked.question)
         conditions = [f.sql for f in question.filters] + ([where] if where else [])
         ms = {**ranked.ms, "total": round((time.perf_counter() - began) * 1000, 2)}
         return Answer(words, conditions, ranked.searched, ranked.not_assessable, hits, ranked.engine, ms, ranked.notes,
-                      question.explain())  # fmt: skip
+                      ranked.question.explain())  # fmt: skip
 
-    def similar(self, place: str, *, where: str | None = None, k: int = 10) -> Answer:
-        """Epochs like the one at `RECORDING@TIME`, or nights like `RECORDING`, by caption and measures."""
+    def similar(self, place: str, *, where: str | None = None, k: int = 10, unlike: bool = False) -> Answer:
+        """Epochs like the one at `RECORDING@TIME`, by caption and measures; or nights like `RECORDING`, or most unlike
+        it: then a `similar_nights.AlikeNights`, which says of each night which parts agree."""
         at = self.locate(place)
         self.snapshot.refresh()
         if at.epoch_id is None:
-            return similar_nights(self.snapshot, self.encoder.space, at.recording, where=where, k=k)
+            return similar_nights(
+                self.snapshot, self.encoder, at.recording, where=where, k=k, reader=self.reader, unlike=unlike
+            )
+        if unlike:
+            raise BadInput(f"{place}: --unlike is of whole nights; name the recording alone: {at.recording}.")
         return similar_epochs(self.snapshot, self.encoder.space, at.epoch_id, place, where=where, k=k)
+
+    def align(self, recording: str, other: str) -> "Alignment":
+        """Two nights laid over each other: which parts agree, block by block; see `retrieval.alike`."""
+        from retrieval.similar_nights import align_nights
+
+        names = [self.locate(name).recording for name in (recording, other)]
+        return align_nights(self.snapshot, self.encoder, *names, reader=self.reader)
+
+    def duplicates(self, *, progress: "Progress | None" = None) -> "Duplicates":
+        """Nights that may be one recording, or one person under two ids; see `retrieval.duplicates`."""
+        from retrieval.duplicates import find_duplicates
+
+        self.snapshot.refresh()
+        return find_duplicates(self.snapshot, self.encoder, reader=self.reader, progress=progress)
 
     def locate(self, place: str) -> Place:
         """The recording and epoch of `RECORDING[@TIME]`; TIME: seconds from the start, or HH:MM[:SS] by the clock."""
@@ -165,17 +206,19 @@ class Cohort:
         return table.filter(pl.col("recording").is_in(keep["recording"].unique().to_list()))
 
     def recordings(self, name: str | None = None) -> list[dict[str, Any]]:
-        """What was understood of each recording, or of one: hours, site, channels, kinds scored, all notes."""
+        """What was understood of each recording, or of one: hours, site, channels, kinds, agreement, notes."""
         frame = self.snapshot.sql(
             "SELECT r.*, (SELECT list(kind ORDER BY kind) FROM coverage c WHERE c.recording = r.recording AND c.used) "
             "AS kinds FROM recordings r WHERE ?::VARCHAR IS NULL OR recording = ? ORDER BY recording",
             [name, name],
         )
+        agreed = agreement_of(self.snapshot)
         return [
             {
                 "recording": row["recording"], "hours": row["duration_s"] / 3600, "site": row["cohort"],
                 "channels": [c for c in CHANNELS if c in json.loads(row["montage"])], "scored": row["kinds"] or [],
                 "scorer": row["scorer"], "simulated": row["simulated"],
+                "agreement": [pair.to_json() for pair in agreed if pair.recording == row["recording"]],
                 "notes": [*row["montage_problems"], *row["repairs"], *row["notes"], *row["alignment"]],
             }
             for row in frame.iter_rows(named=True)
@@ -207,6 +250,72 @@ class Cohort:
 
         encoder = load_encoder(self._encoder_name, device=self._device)
         return evaluate(self, encoder=encoder, tasks=tasks, most=most, seed=seed, progress=progress)
+
+    def label(self, place: str | tuple[str, float, float], label: str, author: str) -> "Label":
+        """Write down what `author` calls a stretch; see `retrieval.labelling.add_label`."""
+        from retrieval.labelling import add_label
+
+        return add_label(self, place, label, author)
+
+    def labels(self) -> pl.DataFrame:
+        """The labels that stand, oldest first: id, author, time (UTC), recording, start_s, stop_s, label."""
+        return Labels(self.root).frame()
+
+    def import_labels(self, path: Path | str, author: str | None = None) -> "list[Label]":
+        """Write down the labels of a CSV; those that stand already are no new ones. See `labelling.add_labels`."""
+        from retrieval.labelling import add_labels
+
+        return add_labels(self, Path(path), author)
+
+    def unlabel(self, entry: str, author: str) -> "Label":
+        """Withdraw the label with that id; the log keeps both."""
+        from retrieval.labelling import withdraw
+
+        return withdraw(self, entry, author)
+
+    def fewshot(
+        self, examples: Path | str | None = None, *, labels: Sequence[str] = (), where: str | None = None, k: int = 5,
+        next_n: int = 0,
+    ) -> "FewShot":  # fmt: skip
+        """Label every epoch by its nearest examples (None: the cohort's labels); see `retrieval.fewshot`."""
+        from retrieval.fewshot import fewshot
+
+        return fewshot(self, examples, labels=labels, where=where, k=k, next_n=next_n)
+
+    def probe(
+        self, target: str, *, cuts: Sequence[float] = (), where: str | None = None, seed: int = 0,
+        progress: "Progress | None" = None,
+    ) -> "Probe":  # fmt: skip
+        """How well frozen vectors tell a night's outcome, beside simpler ways; see `retrieval.probe`."""
+        from retrieval.probe import probe
+
+        return probe(self, target, cuts=cuts, where=where, seed=seed, progress=progress)
+
+    def classify(
+        self, task: str = "staging", *, where: str | None = None, smooth: bool = False, calibrated: bool = False,
+        abstain: float | None = None, scorer: str | None = None, progress: "Progress | None" = None,
+    ) -> "Classification":  # fmt: skip
+        """Label every epoch by the words of a task alone; see `retrieval.classify`."""
+        from retrieval.classify import classify
+
+        return classify(self, task, where=where, smooth=smooth, calibrated=calibrated, abstain=abstain, scorer=scorer,
+                        progress=progress)  # fmt: skip
+
+    def locate_words(self, words: str, place: str, *, peaks: int = 5, progress: "Progress | None" = None) -> "Located":
+        """Where in a night, and in its best epochs to the second, a sentence is nearest; see `retrieval.localise`."""
+        from retrieval.localise import locate_words
+
+        return locate_words(self, words, place, peaks=peaks, progress=progress)
+
+    def export(
+        self, out: Path | str, format: str, *, what: Sequence[str] | None = None, where: str | None = None,
+        search: str | None = None, k: int = 10, overwrite: bool = False, progress: "Progress | None" = None,
+    ) -> "ExportReport":  # fmt: skip
+        """Write stages, events, labels, hits, nights, clips or vectors as files; see `retrieval.exports`."""
+        from retrieval.exports import export
+
+        return export(self, Path(out), format, what=what, where=where, search=search, k=k, overwrite=overwrite,
+                      progress=progress)  # fmt: skip
 
     def waveform(
         self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS

@@ -9,8 +9,8 @@ from encoders.captions import PARTS
 from encoders.recordings.timeline import DAY_S, clock
 from encoders.vocabulary import EPOCH_S
 from index import Snapshot
+from retrieval.asked import Question
 from retrieval.hit import Hit
-from retrieval.question import Question
 
 _OF_EPOCH = ("epoch_id", "recording", "stage", "stage_source", "events", "substitutes", *(f"text_{p}" for p in PARTS))
 _OF_RECORDING = ("subject", "start_clock_s", "simulated")
@@ -38,10 +38,12 @@ def hits_of(
     ids = ranked["epoch_id"].to_list()
     best = [ids[rows[0]] for rows in runs]
     rows_by_id = details(snapshot, best, _reasons(question) if question else ())
-    starts, scores = ranked["start_s"].to_list(), ranked["score"].to_list()
+    starts, scores = ranked["start_s"], ranked["score"].to_list()
+    from_s = ranked.get_column("from_s", default=starts).to_list()  # of a pair in time, where the pair's epochs begin
+    to_s = ranked.get_column("to_s", default=starts + EPOCH_S).to_list()
     hits = []
     for rows, epoch_id in zip(runs, best, strict=True):
-        start_s, stop_s = min(starts[r] for r in rows), max(starts[r] for r in rows) + EPOCH_S
+        start_s, stop_s = min(from_s[r] for r in rows), max(to_s[r] for r in rows)
         facts = why(ranked.row(rows[0], named=True), rows_by_id[epoch_id], question) if question else []
         hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, scores[rows[0]], facts))
     return hits
@@ -92,8 +94,12 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
         else:
             seconds = ranked[f"extent{number}"]
             lines.append(f"{fact.words}: scored" + (f", {seconds:.0f} s of the epoch" if seconds is not None else ""))
-    for condition in question.filters:
-        said = ", ".join(f"{c} = {_short(row[c])}" for c in condition.columns)
+    for number, condition in enumerate(question.filters):
+        if condition.relation is not None:
+            lines.append(f"{condition.words}: {ranked.get(f'filter{number}_said') or condition.says}")
+            continue
+        shown = [(c, clock(row[c]) if c == "clock_s" else _short(row[c])) for c in condition.columns]
+        said = ", ".join(f"{c} = {value}" for c, value in shown)
         lines.append(f"{condition.words}: {said or 'none was scored'}")
     if question.words:
         lines.append(f"caption near the words: cosine {ranked['dense']:.2f}")

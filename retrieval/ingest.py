@@ -12,15 +12,17 @@ from typing import Any
 import polars as pl
 
 from encoders.captions import PARTS
-from encoders.models import DEFAULT_ENCODER, Encoder, load_encoder
+from encoders.models import DEFAULT_ENCODER, TEXT_ENCODER, Encoder, load_encoder
 from encoders.recordings import discover
+from encoders.workers import run_jobs
 from index import CohortProblem, Snapshot, Writer
+from retrieval.autoscore import NONE, find_scorer
 from retrieval.night import Job, NightFiles, nameless, read_night
 from retrieval.private import Private
+from retrieval.scorers import agreement_of
 from retrieval.signals import load_epochs, no_epochs
 from retrieval.spaces import caption_vectors, encoder_of
 from retrieval.subjects import read_subjects
-from retrieval.workers import run_jobs
 
 CAPTIONS = 1  # raise when measures or wording change: nights are then read again
 _PUBLISH_EVERY_S = 600.0
@@ -38,6 +40,7 @@ class IngestReport:
     seconds: float
     notes: list[str] = field(default_factory=list)
     snapshot: int | None = None
+    agreement: list[dict[str, Any]] = field(default_factory=list)  # of `retrieval.scorers`, all nights together
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -55,6 +58,7 @@ def ingest(
     strict_montage: bool = False,
     channels: Path | None = None,
     lights: tuple[str, str] | None = None,
+    score: str | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Read every recording under `sources` into the cohort at `root`; unchanged nights are skipped.
@@ -62,26 +66,33 @@ def ingest(
     Captions are embedded by `text:minilm`; an `encoder` that reads signals embeds every epoch too (default: that of the
     cohort). Adding one reads the nights again for their signals and leaves all else as it is.
     `lights`: off and on (seconds or time of day) of these nights; a CSV row that has them comes before it.
+    `score`: a program that stages every night (`retrieval.autoscore`), kept as `auto:<name>` beside people's stages and
+    the default only where there are none; None: as each night had it, `none`: drops it.
     A file that can't be read is listed in `failed` and never stops the others. What is committed outlives an
     interruption, and the same call goes on from there. Nothing is published when nothing could be read. `BadInput`
     for an option that can't be taken.
     """
     began = time.monotonic()
     name = encoder or _encoder_of(root)
-    reader = None if name == DEFAULT_ENCODER else load_encoder(name)  # refused, if at all, before anything is read
+    reader = None if name == TEXT_ENCODER else load_encoder(name)  # refused, if at all, before anything is read
+    if score not in (None, NONE):
+        find_scorer(score)
     people = read_subjects(subjects)
     private = Private(root)
     site = private.site(channels)
     found, refused = discover(sources, id_key=private.key())
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
-    model = cache(partial(load_encoder, DEFAULT_ENCODER))  # loaded once, and never by a run that skips all
+    model = cache(partial(load_encoder, TEXT_ENCODER))  # loaded once, and never by a run that skips all
     notes = list(people.notes)
     done = {"recordings": 0, "epochs": 0, "skipped": 0}
     number: int | None = None
 
     def report(number: int | None) -> IngestReport:
         seconds = round(time.monotonic() - began, 2)
-        return IngestReport(**done, failed=failed, seconds=seconds, notes=notes, snapshot=number)
+        return IngestReport(
+            done["recordings"], done["epochs"], done["skipped"], failed, seconds, notes, number,
+            _agreements(root) if number else [],
+        )  # fmt: skip
 
     if not found:
         return report(None)
@@ -90,10 +101,11 @@ def ingest(
         notes += writer.notes
         salt = f"{CAPTIONS} {sorted(site.overrides.items())} {site.cohort} {site.position_codes}"
         bare = _unembedded(writer, reader) if reader else set()
+        scored_by = _scored_by(writer)
         jobs = (
             Job(s, Path(scratch, f"{n:06d}"), people.of(s.id, s.paths), people.types, known.get(s.id),
                 private.unchanged(s), salt, site, private.key(), scorer, strict_montage, lights,
-                reader is not None, s.id not in bare)
+                reader is not None, s.id not in bare, _score_of(score, scored_by.get(s.id)))
             for n, s in enumerate(found)
         )  # fmt: skip
         default = reader.space if reader else model().space if encoder else None
@@ -135,6 +147,25 @@ def _encoder_of(root: Path) -> str:
             return encoder_of(snapshot)
     except CohortProblem:
         return DEFAULT_ENCODER  # there is no cohort yet
+
+
+def _score_of(asked: str | None, kept: str | None) -> str | None:
+    """The program that stages a night: the one asked for, else the one that it had."""
+    return kept if asked is None else None if asked == NONE else asked
+
+
+def _scored_by(writer: Writer) -> dict[str, str]:
+    """The program that staged each recording of the cohort, where one did."""
+    if not writer.sql("SELECT 1 FROM (DESCRIBE recordings) WHERE column_name = 'auto_scorer'").height:
+        return {}
+    rows = writer.sql("SELECT recording, auto_scorer FROM recordings WHERE auto_scorer IS NOT NULL")
+    return dict(rows.iter_rows())
+
+
+def _agreements(root: Path) -> list[dict[str, Any]]:
+    """Of scorers that speak of the same nights, all these nights together."""
+    with Snapshot.open(root) as snapshot:
+        return [pair.to_json() | {"words": str(pair)} for pair in agreement_of(snapshot) if pair.recording is None]
 
 
 def _unembedded(writer: Writer, reader: Encoder) -> set[str]:

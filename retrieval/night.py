@@ -35,17 +35,19 @@ from encoders.recordings import (
     epoch_grid,
     open_recording,
 )
-from encoders.recordings.annotations import read_annotations
+from encoders.recordings.annotations import default_first, read_annotations
 from encoders.recordings.timeline import DAY_S, Scoring
 from encoders.vocabulary import CHANNELS, EPOCH_S, KINDS
+from retrieval.autoscore import score_stages
 from retrieval.moment import seconds_of
+from retrieval.scorers import stage_table
 from retrieval.signals import save_epochs, signals_file
 
 _TEXTS = ("alignment", "montage_problems", "repairs", "notes")
 # Of columns that can be null or empty all along, so that every night's table has the same types.
 _RECORDING_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(_TEXTS, pl.List(pl.String)),
-    **dict.fromkeys(("cohort", "scorer", "stage_rules", "airflow_sensor"), pl.String),
+    **dict.fromkeys(("cohort", "scorer", "stage_scorer", "auto_scorer", "stage_rules", "airflow_sensor"), pl.String),
     "start_clock_s": pl.Float64,
 }
 
@@ -68,6 +70,7 @@ class Job:
     lights: tuple[str, str] | None = None  # off and on of every night of this run
     signals: bool = False  # the encoder reads signals, so they are wanted
     embedded: bool = True  # every epoch of the version that the cohort has is embedded already
+    score: str | None = None  # the program that stages it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def fingerprint(job: Job) -> tuple[str, dict[str, str]]:
     """One hash over the night's files, its subject's row and all else that decides what would be written."""
     hashes = {str(p): _sha256(p, job.file_hashes) for p in (*job.source.paths, *job.source.annotations)}
     said = [sorted(hashes.values()), sorted(job.subject.items()), job.salt, job.scorer, job.strict_montage, job.lights]
+    said += [job.score] if job.score else []
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest(), hashes
 
 
@@ -130,7 +134,7 @@ def read_night(job: Job) -> NightFiles:
     # A scoring that can't be read costs the scoring, not the night: unscored is null, and the reason is said.
     refused: list[tuple[Path | None, str]] = []
     found = read_annotations(job.source.annotations, recording.clock(), cohort=recording.cohort, refused=refused)
-    scorings, notes = wanted_first(found, job.scorer)
+    scorings, notes = wanted_first(found, job.scorer)  # people's grid, where they have one, is the program's too
     staged = next((s for s in scorings if "stages" in s.coverage), None)
     starts = epoch_grid(recording.duration_s, staged)
     if not len(starts):
@@ -141,6 +145,13 @@ def read_night(job: Job) -> NightFiles:
         save_epochs(job.folder, epochs)
         if known:
             return NightFiles(job.source.id, mark, False, {}, hashes, len(epochs), tuple(notes), signals=job.folder)
+    if job.score:
+        try:
+            by_program = score_stages(job.score, recording, epochs, job.subject)
+            found = [*(s for s in found if s.scorer != by_program.scorer), by_program]
+        except BadInput as error:
+            refused.append((None, str(error)))
+        scorings, notes = wanted_first(default_first(found), job.scorer)
     notes += [job.source.note] if job.source.note else []
     measures = measure_epochs(recording, epochs)
     scored = score_epochs(epochs.start_s, scorings)
@@ -167,6 +178,7 @@ def read_night(job: Job) -> NightFiles:
         "epochs": pl.concat([rows, numbers, scored, texts], how="horizontal"),
         "events": event_table(scorings).with_columns(named),
         "coverage": _coverage(job.source.id, scorings),
+        "stages": stage_table(scorings).with_columns(named),
         "captions": pl.DataFrame([{"caption_id": i, **w} for i, w in zip(ids, wording, strict=True)]).unique(
             "caption_id"
         ),
@@ -233,6 +245,8 @@ def _recording_row(
         "simulated": recording.simulated,
         "id_hashed": job.source.id_hashed,
         "scorer": scorings[0].scorer if scorings else None,
+        "stage_scorer": next((s.scorer for s in scorings if "stages" in s.coverage), None),
+        "auto_scorer": job.score,
         "stage_rules": next((s.rules for s in scorings if "stages" in s.coverage), None),
         "alignment": [_alignment_text(s) for s in scorings],
         "airflow_sensor": montage.choices["AF"].sensor if "AF" in montage.choices else None,

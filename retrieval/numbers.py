@@ -50,6 +50,8 @@ _AFTERWARDS = {
     ">=": r"(?:or|and)\s+(?:more|higher|above|over|greater|older|longer|larger|up|upwards)|\+",
 }
 _END = r"(?![\w%])"
+# A length of time, with groups `n` (absent in `last hour`) and `unit`.
+DURATION = rf"(?:(?P<n>{_NUMBER})[-\s]*)?(?P<unit>{UNITS['s']}|{UNITS['min']}|{UNITS['h']}){_END}"
 _BOTH = re.compile(r"\s*,?\s*(?:and|but|yet)\s+")
 
 
@@ -149,7 +151,7 @@ def _both(first: Comparison, second: Comparison) -> Comparison | None:
 def _range(match: re.Match[str]) -> Comparison:
     first, second = ("a", "b") if match["a"] else ("c", "d")
     low, high = sorted((value(match[first]), value(match[second])))
-    unit = _unit(match[f"unit_{second}"]) or _unit(match[f"unit_{first}"])
+    unit = unit_of(match[f"unit_{second}"]) or unit_of(match[f"unit_{first}"])
     return Comparison(match.start(), match.end(), "between", low, high, unit, match["between"] or "to")
 
 
@@ -158,13 +160,13 @@ def _prefixed(match: re.Match[str]) -> Comparison:
     low, high = value(match["a"]), None
     if symbol == "about":  # five per cent either way: the filter shows it
         low, high = low * 0.95, low * 1.05
-    return Comparison(match.start(), match.end(), symbol, low, high, _unit(match["unit_a"]), match["said"])
+    return Comparison(match.start(), match.end(), symbol, low, high, unit_of(match["unit_a"]), match["said"])
 
 
 def _suffixed(match: re.Match[str]) -> Comparison:
     symbol = _symbol(match["said"], _AFTERWARDS)
     return Comparison(
-        match.start(), match.end(), symbol, value(match["a"]), None, _unit(match["unit_a"]), match["said"]
+        match.start(), match.end(), symbol, value(match["a"]), None, unit_of(match["unit_a"]), match["said"]
     )
 
 
@@ -185,5 +187,6 @@ def _symbol(said: str, table: dict[str, str]) -> str:
     return next(symbol for symbol, words in table.items() if re.fullmatch(words, said))
 
 
-def _unit(said: str | None) -> str | None:
+def unit_of(said: str | None) -> str | None:
+    """The key of UNITS that these words are; None where there are none."""
     return next((unit for unit, words in UNITS.items() if re.fullmatch(words, said)), None) if said else None

@@ -50,8 +50,14 @@ _PLACE = r"(?:(?:in|an?|the|during|on|with|either|at)\s+)*"
 OR = re.compile(rf"\s*,?\s*(?:or|and/or|/)\s*{_PLACE}")
 COMMA = re.compile(rf"\s*,\s*{_PLACE}")
 ORDER = re.compile(
-    r"\b(?:then|after|before|follow(?:s|ed|ing)|preced(?:es|ed|ing)|within|until|first|last|in\s+a\s+row)\b"
+    r"\b(?:then|after|before|follow(?:s|ed|ing)|preced(?:es|ed|ing)|within|until|first|last|in\s+a\s+row|consecutive|afterwards|"
+    r"(?:at|near|towards?)\s+the\s+(?:very\s+)?(?:beginning|start|end|onset)|(?:early|late)\s+in\s+the\s+night)\b"
 )
+INCLUDE_BAD = re.compile(
+    r",?\s*\b(?:and\s+)?(?:includ(?:e|es|ing)|even\s+(?:with|in|of)|regardless\s+of|whatever\s+the)\s+(?:epochs?\s+(?:of|with)\s+)?"
+    r"(?:(?:bad|poor)(?:[\s-]+quality)?\s+(?:signals?|epochs?|quality)(?:\s+quality)?|artifacts?|artefacts?|(?:signal\s+)?quality)\b"
+)
+EPOCH_AFTER = re.compile(r"[-\s]+epochs?\b")
 NOUN_AFTER = re.compile(  # `sleep study`, `sleep quality`: what follows makes it part of another thing's name
     r"[-\s]+(?!(?:with|without|in|during|at|on|and|or|after|before|when|where|while|that|which|from|of|for|by|to|under|over|"
     r"above|below|but|not|no|epochs?|stages?|only|then|is|has)\b)[a-z]"

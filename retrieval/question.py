@@ -7,6 +7,10 @@ What it reads, each into a visible filter (`Filter.sql` over the view `epochs`) 
     without arousals or desaturations · no apnea · not REM · non-supine · apnea-free · never below 90     negations
     women over 60 · men aged 40 to 50 · 70-year-old · older than 65                                       people
 
+Times within a night (`first third of the night`, `after 2 am`, `for at least 5 minutes`) are read by `retrieval.times`,
+events and stages in their order (`arousal within 30 s after a hypopnea`, `REM then wake`) by `retrieval.orders`, and
+what nothing here can answer (`CO2`) by `retrieval.unanswerable`, each into a filter as well.
+
 Stages, events and measures that the lexicon knows (`REM sleep`, `oxygen desaturation`) become facts. Facts hold
 together in one epoch, but for those joined by `or`, and for two stages or two positions, of which an epoch has one:
 these are alternatives. A negation asks scored rows alone: what nobody scored is no match, and is counted as not
@@ -19,7 +23,12 @@ from dataclasses import dataclass, field, replace
 
 from encoders.captions import Concept, Lexicon, Match, Quantity, load_lexicon, load_measures
 from retrieval import phrases
-from retrieval.numbers import SECONDS, Comparison, comparisons, figure
+from retrieval.asked import Fact, Filter, Question
+from retrieval.concepts import event_name, holds, measured
+from retrieval.numbers import SECONDS, Comparison, comparisons
+from retrieval.orders import orders
+from retrieval.times import Reading, bare_runs, periods, read_windows, run_of
+from retrieval.unanswerable import unanswerable
 
 _EXCLUSIVE = ("stage", "position")  # an epoch has one of each
 _FAMILY = {
@@ -31,64 +40,8 @@ _FAMILY = {
 _LONGEST = 2000  # characters; a sentence encoder takes less
 _GAP = "\0"  # stands for what was read
 
+__all__ = ["Fact", "Filter", "Question", "event_name", "measured", "read_question"]
 Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A condition read from the words: a row must be able to answer it, and say yes.
-
-    columns: shown beside a hit. rank_by: column and sign that say how clearly an epoch fulfils it. channels: sensor
-    sets that could answer, any one of them; empty where a scorer or a subjects' table must. says: what is compared.
-    """
-
-    words: str
-    sql: str
-    columns: tuple[str, ...]
-    rank_by: tuple[str, int] | None = None
-    channels: tuple[tuple[str, ...], ...] = ()
-    says: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.words}: {self.sql}" + (f" ({self.says})" if self.says else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something asked for in the user's words: one concept of the lexicon, or several of which any will do."""
-
-    words: str
-    concepts: tuple[Concept, ...]
-
-    @property
-    def concept(self) -> Concept:
-        """The concept, or of several the first that a sensor can answer."""
-        return next((c for c in self.concepts if c.evidence), self.concepts[0])
-
-    def __str__(self) -> str:
-        said = " or ".join(c.say[0] for c in self.concepts)
-        return f"{self.words} = {said}" + (" (any of them)" if len(self.concepts) > 1 else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question as it was understood.
-
-    words: what is embedded, empty when nothing is left. rest: those of them that are part of no fact. notes: what was
-    said and could not be read, one sentence each.
-    """
-
-    text: str
-    filters: tuple[Filter, ...]
-    facts: tuple[Fact, ...]
-    words: str
-    rest: str = ""
-    notes: tuple[str, ...] = ()
-
-    def explain(self) -> list[str]:
-        """How each piece was read, one line each."""
-        lines = [f"filter: {f}" for f in self.filters] + [f"fact: {f}" for f in self.facts]
-        return [*lines, f"embedded: {self.words}" if self.words else "embedded: no words left"]
 
 
 def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
@@ -96,6 +49,8 @@ def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
     reader = _Reader(text[:_LONGEST], lexicon or load_lexicon())
     if len(text) > _LONGEST:
         reader.notes.append(f"only the first {_LONGEST} of {len(text)} characters were read")
+    reader.times()
+    reader.unanswered()
     reader.numbers()
     reader.people()
     reader.concepts()
@@ -104,7 +59,7 @@ def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
     filters = tuple(f for _, f in sorted(reader.filters, key=lambda pair: pair[0]))
     rest = reader.leftover([*reader.gaps, *(m.span for m in reader.matches)])
     words = reader.leftover(reader.gaps, but=reader.kept)
-    return Question(text, filters, tuple(reader.facts), words, rest, tuple(reader.unread()))
+    return Question(text, filters, tuple(reader.facts), words, rest, tuple(reader.unread()), reader.include_bad)
 
 
 @dataclass(slots=True)
@@ -132,9 +87,50 @@ class _Reader:
         self.gaps: list[Span] = []  # what became filters
         self.kept: list[Span] = []  # what became facts, and stays among the words
         self.notes: list[str] = []
+        self.include_bad = False
 
     def said(self, start: int, stop: int) -> str:
         return self.original[start:stop].strip(" ,;(")
+
+    # ---- time, and what nothing can answer
+
+    def times(self) -> None:
+        """Windows and the clock, then events and stages in their order, then periods; each leaves the text."""
+        if bad := phrases.INCLUDE_BAD.search(self.text):
+            self.include_bad = True
+            self._leave([bad.span()])
+            self.held += [m for m in self.matches if bad.start() <= m.start and m.stop <= bad.end()]
+        found, notes = read_windows(self.text, self.original, self.matches)
+        self.notes += notes
+        for reading in found:
+            self._take(reading)
+        free = [m for m in self.matches if m not in self.held]
+        for reading in [
+            *orders(self.text, self.original, free, self.lexicon),
+            *periods(self.text, self.original, free),
+        ]:
+            self._take(reading)
+
+    def unanswered(self) -> None:
+        """Subjects that no sensor or scorer of a cohort can answer: a filter that no row can fulfil, and the reason."""
+        for m, reason in unanswerable(self.text, self.matches):
+            sensor = ((m.text,),)
+            condition = Filter(
+                self.said(*m.span), "NULL::BOOLEAN", (), channels=sensor, says=f"can't be answered: {reason}"
+            )
+            self._take(Reading(m.start, m.stop, condition, (m.span,)))
+            self.notes.append(f"{self.said(*m.span)!r} can't be answered here: {reason}")
+
+    def _take(self, reading: Reading) -> None:
+        self.filters.append((reading.start, reading.condition))
+        self.held += reading.held
+        self._leave(reading.gaps)
+
+    def _leave(self, gaps: Sequence[Span]) -> None:
+        """What was read leaves the text, so that nothing else is read of it."""
+        self.gaps += gaps
+        for start, stop in gaps:
+            self.text = self.text[:start] + " " * (stop - start) + self.text[stop:]
 
     # ---- numbers and their owners
 
@@ -145,14 +141,23 @@ class _Reader:
             inside = [m for m in self.matches if m.start < c.stop and c.start < m.stop]
             if any(m.start <= c.start or m.concept for m in inside):
                 continue  # `stage 3`, `ODI 3 %`: the number is part of a name
+            if c.unit is None and (epochs := run_of(self.text, self.original, c, self.matches)):
+                self._take(epochs)
+                continue
             waiting += [] if self._owned_before(c) else [c]
         for c in waiting:
             if self._owned_after(c) or self._age(c) or c.said == "to":
+                continue
+            if lasting := run_of(self.text, self.original, c, self.matches):
+                self._take(lasting)
                 continue
             if c.symbol == ">=" and c.low == 1 and c.unit is None:  # `at least one` asks no more than the thing itself
                 self.gaps.append((c.start, c.stop))
             else:
                 self.notes.append(f"{self.said(c.start, c.stop)!r} was not read: it is not clear what is compared")
+        for reading in bare_runs(self.text, self.original):
+            if not any(item.start < reading.stop and reading.start < item.stop for item in self.items):
+                self._take(reading)
 
     def _owned_before(self, c: Comparison) -> bool:
         places = [m for m in self.matches if m.stop <= c.start and m.concept and m.concept.kind in _EXCLUSIVE]
@@ -385,13 +390,7 @@ class _Reader:
             if not any(number[0].strip(" %") in note for note in self.notes):
                 yield f"the number {number[0]!r} was not read: say below, above, at least or between"
         if order := phrases.ORDER.search(free):
-            yield f"{order[0]!r} was not read: all of a question is asked of one and the same epoch"
-
-
-def event_name(concept: Concept) -> str | None:
-    """The name in an event's columns: `hypopnea_any` of `n_hypopnea_any > 0`."""
-    found = re.fullmatch(r"n_(\w+) > 0", concept.scored or "")
-    return found[1] if found else None
+            yield f"{order[0]!r} was not read: the rest of the question is asked of one and the same epoch"
 
 
 def _factor(quantity: Quantity, c: Comparison) -> float | None:
@@ -403,20 +402,9 @@ def _factor(quantity: Quantity, c: Comparison) -> float | None:
     return 1.0 if c.unit == _FAMILY.get(quantity.unit, quantity.unit) else None
 
 
-def measured(concept: Concept) -> str:
-    """SQL for a concept being there by what a sensor measured; null where nothing did, or nothing can."""
-    if concept.evidence is None or concept.present_from is None:
-        return "NULL::BOOLEAN"
-    sql = f"{concept.evidence} {'>=' if concept.sign > 0 else '<='} {figure(concept.present_from)}"
-    return f"{sql} AND NOT coalesce({concept.unless}, FALSE)" if concept.unless else sql
-
-
 def _holds(concept: Concept | None) -> str:
-    """SQL for a concept being there: as scored, and where nobody scored it by its evidence."""
     assert concept is not None
-    if concept.scored and concept.evidence:
-        return f"coalesce({concept.scored}, {measured(concept)})"
-    return concept.scored or measured(concept)
+    return holds(concept)
 
 
 def _denied(item: _Item, words: str) -> Filter:
@@ -428,7 +416,7 @@ def _denied(item: _Item, words: str) -> Filter:
     columns = tuple(dict.fromkeys(named)) or (str(concept.evidence),)
     rank_by = None if concept.scored else (str(concept.evidence), -concept.sign)
     channels = () if concept.coverage else concept.channels
-    return Filter(words, f"NOT ({concept.scored or _holds(concept)})", columns, rank_by, channels)
+    return Filter(words, f"NOT ({concept.scored or holds(concept)})", columns, rank_by, channels)
 
 
 def _merged(words: str, sql: str, filters: Sequence[Filter]) -> Filter:

@@ -1,6 +1,9 @@
 """Ranking: the meaning of the words and the facts of the catalog, fused by one documented rule.
 
-Filters (numbers, negations, people) and facts that somebody scored decide which epochs can be hits at all. Facts that
+Filters (numbers, negations, people, times) and facts that somebody scored decide which epochs can be hits at all; what
+relates epochs or events in time is `retrieval.relations`. A measure says nothing of an epoch in which an artifact was
+scored, unless the question includes such epochs: they are counted as `quality`, as are those of a bad signal, of which
+nothing is measured. Facts that
 nobody scored, but a sensor can grade (deep sleep from the EEG), are there from a stated value on, and rank. The rank
 score of an epoch is
 
@@ -16,7 +19,7 @@ Unknown is not no: an epoch that cannot answer is left out and counted by the re
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +28,11 @@ from numpy.typing import NDArray
 
 from encoders.captions import Concept
 from encoders.models import Encoder
-from encoders.vocabulary import STEP_CHANNELS
+from encoders.vocabulary import EPOCH_S, STEP_CHANNELS
 from index import SearchResult, Snapshot
-from retrieval.question import Filter, Question, event_name, measured
+from retrieval.asked import Filter, Question
+from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql
+from retrieval.relations import Pair, Run, Window, evaluate, long_enough
 
 _SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
 _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest share the last one's score
@@ -36,6 +41,8 @@ _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest 
 # that lets 2 of 31 sentences from elsewhere pass. On the other half, 9 simulated nights, scored / not scored: 3 % / 3 %
 # of those pass, and 85 % / 77 % of the questions about sleep in words that the lexicon does not know.
 WORDS_FLOOR = 0.26
+_EDGES = ("first", "last", "from_s", "to_s")
+_OF_PAIR = ("clear", *_EDGES, "said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,11 @@ class Ranked:
 
     frame: `epoch_id recording epoch start_s score dense`, and for fact n `which<n>` (of its concepts, the one that
     holds), `truth<n>` (null: not scored, but measured), `extent<n>` (seconds of the scored event in the epoch).
+    Where filter n relates epochs in time, `filter<n>_said` and, over all of them, `first last from_s to_s`: the epochs
+    and seconds of the stretch that shows it. question: as asked, each filter saying what was found out about it.
     """
 
+    question: Question
     frame: pl.DataFrame
     searched: int
     not_assessable: dict[str, int]
@@ -73,16 +83,17 @@ def rank(
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
-    frame, able, refused = _candidates(snapshot, question, where)
+    frame, able, refused, question = _candidates(snapshot, question, where)
+    notes += _about_nights(snapshot, question)
     ms["filter"] = _since(began)
     if not frame.height:
-        return Ranked(frame, able, refused, "none: no row left to rank", ms, notes)
+        return Ranked(question, frame, able, refused, "none: no row left to rank", ms, notes)
     scores, engine, dense = [], "none: the question left no words to embed", np.zeros(frame.height)
     if question.words:
         dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"].to_numpy(), exact, ms)
         notes += said
         if said and not (question.facts or question.filters):
-            return Ranked(frame.clear(), able, refused, engine, ms, notes)
+            return Ranked(question, frame.clear(), able, refused, engine, ms, notes)
         scores.append(standardised(dense))
         if reader:
             scores.append(_signal_scores(snapshot, reader, question.words, frame, exact, ms))
@@ -95,43 +106,85 @@ def rank(
             by = ", ".join(dict.fromkeys(str(c.evidence) for c in fact.concepts if c.evidence))
             notes.append(f"{fact.words!r} was not scored in {unscored} epochs and was measured there by {by}")
     for number, condition in enumerate(question.filters):
-        if condition.rank_by:
+        if condition.rank_by or isinstance(condition.relation, Pair):
             scores.append(standardised(frame[f"filter{number}_clear"].to_numpy()))
     score = np.mean(scores, axis=0) if scores else np.zeros(frame.height)
     frame = frame.with_columns(pl.Series("score", score), pl.Series("dense", dense))
     frame = frame.sort(["score", "epoch_id"], descending=[True, False])
     ms["fuse"] = _since(began)
-    return Ranked(frame, able, refused, engine, ms, notes)
+    return Ranked(question, frame, able, refused, engine, ms, notes)
 
 
 # ---- which epochs can answer, and which do
 
-_REASONS = ("sensor", "not_scored", "quality")
 
-
-def _candidates(snapshot: Snapshot, question: Question, where: str | None) -> tuple[pl.DataFrame, int, dict[str, int]]:
-    """Rows that may be hits; how many could answer; how many could not, by reason."""
+def _candidates(
+    snapshot: Snapshot, question: Question, where: str | None
+) -> tuple[pl.DataFrame, int, dict[str, int], Question]:
+    """Rows that may be hits; how many could answer; how many could not, by reason; the filters with what they found."""
     known = snapshot.columns()
+    artifacts = any(c.id == "artifact" for fact in question.facts for c in fact.concepts)
+    spoilt = (
+        "coalesce(n_artifact, 0) > 0" if "n_artifact" in known and not artifacts and not question.include_bad else ""
+    )
     columns = ["epoch_id", "recording", "epoch", "start_s", "caption_id"]
     for number, condition in enumerate(question.filters):
-        columns += _filter_sql(condition, f"filter{number}", known)
+        if condition.relation is None:
+            columns += _filter_sql(condition, f"filter{number}", known, spoilt)
     for number, fact in enumerate(question.facts):
         for j, concept in enumerate(fact.concepts):
-            columns += _concept_sql(concept, f"fact{number}_{j}", known)
+            columns += _concept_sql(concept, f"fact{number}_{j}", known, spoilt)
     frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
+    frame, question = _related(snapshot, frame, question)
     if where:
         frame = matching(snapshot, frame, where)
-    asked = [f"filter{n}" for n in range(len(question.filters))] + [f"fact{n}" for n in range(len(question.facts))]
+    asked = [f"filter{n}" for n, f in enumerate(question.filters) if not isinstance(f.relation, Run)]
+    asked += [f"fact{n}" for n in range(len(question.facts))]
     for number, fact in enumerate(question.facts):
         frame = _fact_columns(frame, number, len(fact.concepts))
-    refused = dict.fromkeys(_REASONS, 0)
+    refused = dict.fromkeys(REASONS, 0)
     for name in asked:
         unknown = frame[name].is_null()
         for reason, count in frame.filter(unknown)[f"{name}_reason"].value_counts().iter_rows():
-            refused[_REASONS[reason]] += count
+            refused[REASONS[reason]] += count
         frame = frame.filter(~unknown)
     able = frame.height
-    return frame.filter(pl.all_horizontal(asked)) if asked else frame, able, refused
+    frame = frame.filter(pl.all_horizontal(asked)) if asked else frame
+    runs = [f.relation for f in question.filters if isinstance(f.relation, Run)]
+    return long_enough(frame, runs) if runs else frame, able, refused, question
+
+
+def _related(snapshot: Snapshot, frame: pl.DataFrame, question: Question) -> tuple[pl.DataFrame, Question]:
+    """Adds the columns of the filters that relate epochs in time, and what was found out to what they say."""
+    filters, spans = list(question.filters), []
+    for number, condition in enumerate(question.filters):
+        if condition.relation is None or isinstance(condition.relation, Run):
+            continue
+        found = evaluate(snapshot, condition.relation)
+        name = f"filter{number}"
+        renamed = {"holds": name, "reason": f"{name}_reason", **{c: f"{name}_{c}" for c in _OF_PAIR}}
+        frame = frame.join(found.frame.rename(renamed), on="epoch_id", how="left", maintain_order="left")
+        if isinstance(condition.relation, Pair):
+            spans.append(name)
+        if found.says:
+            filters[number] = replace(condition, says=f"{condition.says}; {found.says}")
+    if spans:
+        own = pl.col("epoch"), pl.col("epoch"), pl.col("start_s"), pl.col("start_s") + EPOCH_S
+        outermost = pl.min_horizontal, pl.max_horizontal, pl.min_horizontal, pl.max_horizontal
+        frame = frame.with_columns(
+            of(alone, *(f"{name}_{edge}" for name in spans)).alias(edge)
+            for edge, alone, of in zip(_EDGES, own, outermost, strict=True)
+        )
+    return frame, replace(question, filters=tuple(filters))
+
+
+def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
+    """What a time of the night was taken from, by counts of nights, and how many nights have no clock."""
+    notes = [f"{f.words!r} is of {f.says}" for f in question.filters if isinstance(f.relation, Window)]
+    if any("clock_s" in f.columns for f in question.filters):
+        unknown = snapshot.sql("SELECT count(DISTINCT recording) FROM epoch_rows WHERE clock_s IS NULL").item()
+        notes += [f"the time of day is not known in {unknown} nights; their epochs are left out"] if unknown else []
+    return notes
 
 
 def _fact_columns(frame: pl.DataFrame, number: int, concepts: int) -> pl.DataFrame:
@@ -152,42 +205,43 @@ def _fact_columns(frame: pl.DataFrame, number: int, concepts: int) -> pl.DataFra
     )
 
 
-def _concept_sql(concept: Concept, name: str, known: dict[str, str]) -> list[str]:
+def _concept_sql(concept: Concept, name: str, known: dict[str, str], spoilt: str) -> list[str]:
     """Columns of one concept: there as scored, there as measured, seconds of the event, what grades it, why unknown."""
     event = event_name(concept)
     grade = f"{concept.evidence} * {concept.sign}" if concept.evidence else "NULL"
+    reason = reason_sql(concept.channels, known, bool(concept.coverage or event))
+    there = measured(concept)
+    if spoilt and concept.kind == "measure":
+        there, reason = (
+            f"CASE WHEN NOT ({spoilt}) THEN {there} END",
+            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
+        )
     return [
         f"({concept.scored or 'NULL'})::BOOLEAN AS {name}_truth",
-        f"({measured(concept)}) AS {name}_measured",
+        f"({there}) AS {name}_measured",
         f"{f'{event}_s' if event else 'NULL'}::DOUBLE AS {name}_extent",
         f"({grade})::DOUBLE AS {name}_grade",
-        f"{_reason_sql(concept.channels, known, bool(concept.coverage or event))} AS {name}_reason",
+        f"{reason} AS {name}_reason",
     ]
 
 
-def _filter_sql(condition: Filter, name: str, known: dict[str, str]) -> list[str]:
+def _filter_sql(condition: Filter, name: str, known: dict[str, str], spoilt: str) -> list[str]:
     """Columns of one filter: whether it holds, how clearly, and why it could not be judged."""
     there = known.keys() >= set(condition.columns)  # a cohort without a subjects' table has no ages
-    clear = "NULL"
+    holds, clear, reason = (
+        condition.sql if there else "NULL",
+        "NULL",
+        reason_sql(condition.channels, known, not condition.channels),
+    )
     if condition.rank_by and there:
         column, sign = condition.rank_by
         clear = f"{column} * {sign}"
-    return [
-        f"({condition.sql if there else 'NULL'})::BOOLEAN AS {name}",
-        f"({clear})::DOUBLE AS {name}_clear",
-        f"{_reason_sql(condition.channels, known, not condition.channels)} AS {name}_reason",
-    ]
-
-
-def _reason_sql(channels: Sequence[Sequence[str]], known: dict[str, str], scorable: bool) -> str:
-    """SQL for why a row cannot answer, as an index of _REASONS; `scorable`: a usable sensor alone was not enough."""
-    sets = [[f"ok_{c.lower()}" for c in chosen] for chosen in channels]
-    sets = [chosen for chosen in sets if known.keys() >= set(chosen)]
-    there = [" AND ".join(f"{c} IS NOT NULL" for c in chosen) or "TRUE" for chosen in sets]
-    usable = [" AND ".join(f"coalesce({c}, FALSE)" for c in chosen) or "TRUE" for chosen in sets]
-    cases = [f"WHEN {u} THEN 1" for u in usable if scorable] + [f"WHEN {t} THEN 2" for t in there]
-    neither = 0 if channels else 1
-    return f"(CASE {' '.join(cases)} ELSE {neither} END)" if cases else str(neither)
+    if spoilt and condition.channels and condition.rank_by:
+        holds, reason = (
+            f"CASE WHEN NOT ({spoilt}) THEN ({holds}) END",
+            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
+        )
+    return [f"({holds})::BOOLEAN AS {name}", f"({clear})::DOUBLE AS {name}_clear", f"{reason} AS {name}_reason"]
 
 
 # ---- how well they do
@@ -214,7 +268,7 @@ def _meaning(
     best = found.scores[:, 0]
     strange, used = (question.rest, 2) if len(asked) > 1 and best[1] < WORDS_FLOOR else (question.words, 0)
     notes = []
-    if used or (not facts and best[0] < WORDS_FLOOR):
+    if used or (not facts and question.rest and best[0] < WORDS_FLOOR):
         near = best[1 if used else 0]
         notes.append(f"nothing here resembles {strange!r} (best cosine {near:.2f}, floor {WORDS_FLOOR:.2f}); left out")
     return _by_id(found, used, ids)[place].astype(np.float64), f"{found.engine} on {found.device}: {found.why}", notes
@@ -273,24 +327,25 @@ def merge_runs(ranked: pl.DataFrame, k: int) -> list[list[int]]:
     """The best `k` stretches as lists of row numbers of `ranked`: selected epochs that touch are one stretch.
 
     Rows are taken from the best down until `k` stretches stand apart or none is left; the first row of a stretch is
-    its best.
+    its best. A row with `first` and `last` stands for all epochs from the one to the other.
     """
-    recording = ranked["recording"].to_list()
-    epoch = ranked["epoch"].to_list()
+    recording, epoch = ranked["recording"].to_list(), ranked["epoch"]
+    first, last = (ranked.get_column(name, default=epoch).to_list() for name in ("first", "last"))
     place: dict[tuple[str, int], int] = {}  # (recording, epoch) -> stretch
     runs: dict[int, list[int]] = {}
     for row in range(ranked.height):
-        name, at = recording[row], epoch[row]
-        touching = sorted({place[key] for key in ((name, at - 1), (name, at + 1)) if key in place})
+        name = recording[row]
+        near = range(first[row] - 1, last[row] + 2)
+        touching = sorted({place[name, at] for at in near if (name, at) in place})
         if not touching and len(runs) == k:
             break
         home = touching[0] if touching else row
         runs.setdefault(home, []).append(row)
-        place[name, at] = home
         for other in touching[1:]:
             for member in (joined := runs.pop(other)):
-                place[recording[member], epoch[member]] = home
+                place |= {(name, at): home for at in range(first[member], last[member] + 1)}
             runs[home] += joined
+        place |= {(name, at): home for at in near[1:-1]}
     return [sorted(rows) for _, rows in sorted(runs.items(), key=lambda item: min(item[1]))]
 
 

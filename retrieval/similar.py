@@ -1,4 +1,4 @@
-"""Epochs and nights like a given one, by their captions and by what was measured.
+"""Epochs like a given one, by their captions and by what was measured.
 
 Captions say in words what kind of epoch it is; many share one wording, so the measures, standardised over the searched
 rows and compared only where both epochs have them, decide among these.
@@ -12,7 +12,7 @@ import polars as pl
 
 from encoders.captions import load_measures
 from index import Snapshot
-from retrieval.details import details, hit_of, hits_of
+from retrieval.details import hits_of
 from retrieval.hit import Answer
 from retrieval.search import matching, merge_runs, standardised
 
@@ -60,38 +60,4 @@ def similar_epochs(snapshot: Snapshot, space: str, epoch_id: int, place: str, *,
     ms = {"total": round((time.perf_counter() - began) * 1000, 2)}
     return Answer(
         place, [where] if where else [], frame.height, dict(_NOTHING_REFUSED), hits, "exact scan of captions", ms
-    )
-
-
-def similar_nights(snapshot: Snapshot, space: str, recording: str, *, where: str | None, k: int) -> Answer:
-    """Nights whose mean caption vector is nearest; a first, coarse likeness that ignores the order of the night."""
-    began = time.perf_counter()
-    counts = snapshot.sql(
-        "SELECT recording, caption_id, count(*) AS n FROM epochs GROUP BY ALL ORDER BY recording, caption_id"
-    )
-    if where:
-        keep = matching(snapshot, snapshot.sql("SELECT epoch_id, recording FROM epochs"), where)["recording"].unique()
-        counts = counts.filter(pl.col("recording").is_in([*keep, recording]))
-    ids = np.unique(counts["caption_id"].to_numpy())
-    vectors = snapshot.vectors(space, "caption", ids)
-    means = {}
-    for (name,), group in counts.group_by(["recording"], maintain_order=True):
-        rows = vectors[np.searchsorted(ids, group["caption_id"].to_numpy())]
-        mean = (rows * group["n"].to_numpy()[:, None]).sum(axis=0)
-        means[str(name)] = mean / max(float(np.linalg.norm(mean)), 1e-9)
-    target = means.pop(recording)
-    best = sorted(((float(m @ target), name) for name, m in means.items()), key=lambda pair: (-pair[0], pair[1]))[:k]
-    hits = []
-    for cosine, name in best:
-        first = snapshot.sql("SELECT epoch_id FROM epochs WHERE recording = ? ORDER BY start_s LIMIT 1", [name])
-        epoch_id = int(first["epoch_id"][0])
-        night = snapshot.sql(
-            "SELECT duration_s, report FROM recordings JOIN nights USING (recording) WHERE recording = ?", [name]
-        )
-        hit = hit_of(details(snapshot, [epoch_id])[epoch_id], 0.0, float(night["duration_s"][0]), cosine, [])
-        hits.append(replace(hit, stage=None, stage_source=None, events=[], caption={"night": night["report"][0]},
-                            why=[f"mean caption vector: cosine {cosine:.3f}"]))  # fmt: skip
-    ms = {"total": round((time.perf_counter() - began) * 1000, 2)}
-    return Answer(
-        recording, [where] if where else [], len(means), dict(_NOTHING_REFUSED), hits, "exact scan of nights", ms
     )

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from encoders.models import DEFAULT_ENCODER
+from encoders.models import TEXT_ENCODER
 from index import Snapshot
 
 
 def encoder_of(snapshot: Snapshot) -> str:
     """The encoder of the cohort's default space, by the name that leads back to its weights."""
-    return str(snapshot.spaces().get(snapshot.default_space or "", {}).get("encoder", DEFAULT_ENCODER))
+    return str(snapshot.spaces().get(snapshot.default_space or "", {}).get("encoder", TEXT_ENCODER))
 
 
 def caption_vectors(

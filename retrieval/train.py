@@ -9,7 +9,7 @@ from typing import Any
 def train(
     config: Path, out: Path, *, resume: bool = True, progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Train as the TOML file `config` says; `folder` (an encoder as `trained:FOLDER`), steps, seconds and figures.
+    """Train as the TOML file `config` says; `folder`, `encoder` (its name for the registry), steps, seconds, figures.
 
     The same call goes on where an interrupted one ended, unless `resume` is False. `BadInput` for a configuration that
     can't be run.
@@ -17,8 +17,7 @@ def train(
     from encoders.training.config import TrainConfig
     from encoders.training.loop import train as run
 
-    trained = run(TrainConfig.read(config), out, progress=progress, resume=resume)
-    return {**asdict(trained), "encoder": f"trained:{trained.folder.resolve()}"}
+    return asdict(run(TrainConfig.read(config), out, progress=progress, resume=resume))
 
 
 def example_config() -> str:

@@ -1,14 +1,14 @@
 """Zero-shot classification: how near the signals of an epoch lie to what each label says.
 
 A task gives several texts for each label; a label's vector is the unit mean of theirs (template averaging, as CLIP
-does), and an epoch's score is its cosine with that. Tasks stand in prompts.toml or in a user's own file of that form.
+does), and an epoch's score is its cosine with that. A task of one label has texts for its presence and its absence.
+Tasks stand in prompts.toml or in a user's own file of that form.
 """
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,12 @@ class PromptTask:
     holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     event: str | None = None
     concept: str | None = None
+    sensors: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def asks_presence(self) -> bool:
+        """Whether it asks for one thing, there or not."""
+        return set(self.labels) == {PRESENT, ABSENT}
 
     def texts(self, label: str) -> list[str]:
         """Every text of a label, in every template, as sentences."""
@@ -46,7 +52,6 @@ class PromptTask:
         return {value: label for label in self.labels for value in self.holds.get(label, (label,))}
 
 
-@cache
 def load_tasks(path: Path | None = None) -> dict[str, PromptTask]:
     """The tasks of the package's prompts.toml, or of a file of its form, by name.
 
@@ -73,6 +78,19 @@ def find_task(name: str, tasks: Mapping[str, PromptTask] | None = None) -> Promp
     return known[name]
 
 
+def open_task(name: str) -> PromptTask:
+    """The task of the package of that name, or of a file: `mine.toml`, `mine.toml:NAME` where it holds several."""
+    path, suffix, chosen = name.partition(".toml")
+    if not suffix:
+        return find_task(name)
+    tasks = load_tasks(Path(f"{path}.toml"))
+    if not chosen and len(tasks) > 1:
+        raise BadInput(
+            f"{path}.toml holds several tasks ({', '.join(tasks)}); name one: {path}.toml:{next(iter(tasks))}"
+        )
+    return find_task(chosen.removeprefix(":") or next(iter(tasks)), tasks)
+
+
 def label_vectors(task: PromptTask, embed: Embed) -> NDArray[np.float32]:
     """One unit vector a label, float32 `(labels, dim)`."""
     said = {label: task.texts(label) for label in task.labels}
@@ -87,7 +105,12 @@ def label_scores(vectors: NDArray[Any], task: PromptTask, embed: Embed) -> NDArr
 
     Rows of a zero vector (nothing is known of the epoch) are NaN.
     """
-    scores = np.asarray(vectors, np.float32) @ label_vectors(task, embed).T
+    return cosines(vectors, label_vectors(task, embed))
+
+
+def cosines(vectors: NDArray[Any], directions: NDArray[Any]) -> NDArray[np.float32]:
+    """Of each row with each unit direction, float32 `(n, directions)`; NaN for rows of a zero vector."""
+    scores: NDArray[np.float32] = np.asarray(vectors, np.float32) @ directions.T
     scores[~np.any(vectors, axis=1)] = np.nan
     return scores
 
@@ -124,13 +147,17 @@ def _task(where: str, name: str, table: object) -> PromptTask:
     templates = tuple(_lists(where, f"[{name}]", {"templates": table.get("templates", ["{}"])})["templates"])
     if any("{}" not in template for template in templates):
         raise BadInput(f"{where}: [{name}] templates = {list(templates)}; each needs {{}} where the text goes.")
+    sensors = table.get("sensors", [])
+    if not (isinstance(sensors, list) and all(isinstance(chosen, list) for chosen in sensors)):
+        raise BadInput(f'{where}: [{name}] sensors = {sensors!r}; give sets of channels: [["EEG_C3"], ["EEG_C4"]].')
+    sets = _lists(where, f"[{name}] sensors", {str(i): chosen for i, chosen in enumerate(sensors, 1)})
     if "event" in plain and set(labels) != {PRESENT, ABSENT}:
         raise BadInput(f"{where}: [{name}] asks for an event, so its labels are {PRESENT} and {ABSENT}.")
     concepts = load_lexicon().concepts
     if "concept" in plain and plain["concept"] not in concepts:
         concept = plain["concept"]
         raise BadInput(f"{where}: [{name}] concept {concept!r} is not in the lexicon.{_nearest(concept, concepts)}")
-    return PromptTask(name, labels, templates=templates, holds=holds, **plain)
+    return PromptTask(name, labels, templates=templates, holds=holds, sensors=tuple(sets.values()), **plain)
 
 
 def _lists(where: str, of: str, table: object) -> dict[str, tuple[str, ...]]:

@@ -2,17 +2,27 @@
 
 Every run sees the same number of epochs (--epochs-seen) of the same simulated nights and is looked at on subjects of
 another seed; --unseen SITE keeps a site apart and looks at it alone. A run that is not there is trained, an interrupted
-one goes on. The table is printed and kept as ablation.json; with --seeds N the spread over seeds is given.
+one goes on. The table is printed and kept as ablation.json; with --seeds N the spread over seeds is given. DASH and
+plain InfoNCE are compared on the same epochs, the difference with its interval over subjects (first seed).
 """
 
 import json
 import sys
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+import torch
 from runs import arguments, data_of, figures_of
 
 from encoders.errors import BadInput
+from encoders.models.small.small import load_model
+from encoders.training.config import TrainConfig
+from encoders.training.feed import split_store
+from encoders.training.store import EpochStore
+from encoders.training.validate import Prompts, measure
+from retrieval.evaluation.figures import interval
 
 ALONE: dict[str, dict[str, Any]] = {
     "contrastive": {"contrastive": 1.0},
@@ -31,6 +41,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "all": {"contrastive": 1.0, "sigmoid": 0.2, "caption": 0.2, "masked": 0.2, "dash": 0.1},
 }
 NONE = dict.fromkeys(ALONE, 0.0)
+RIVALS = ("contrastive + dash", "contrastive + plain InfoNCE")
+LOOKED_AT, AT_ONCE = 6000, 256  # epochs of the comparison, and how many are embedded together
 
 
 def main() -> None:
@@ -50,8 +62,38 @@ def main() -> None:
         sys.exit(f"ablate: {wrong}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same call goes on from there")
-    (args.out / "ablation.json").write_text(json.dumps(runs, indent=1), encoding="utf-8")
     print(table(runs))
+    report: dict[str, Any] = {"runs": runs}
+    if runs.keys() >= set(RIVALS):
+        report["difference"] = difference(*(runs[name][0] for name in RIVALS))
+        for name, (value, low, high) in report["difference"].items():
+            print(f"{' less '.join(RIVALS)}: {name} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+    (args.out / "ablation.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """By figure: the first run's less the second's on the epochs kept apart, with its 95 % interval over subjects."""
+    config = TrainConfig.of(first["settings"])
+    store = EpochStore([Path(folder) for folder in (*config.data.cache, *config.data.validation)])
+    rows = split_store(store, config.data).kept
+    if len(rows) > LOOKED_AT:
+        rows = np.sort(np.random.default_rng(0).choice(rows, LOOKED_AT, replace=False))
+    prompts, embedded = Prompts.load("cpu"), []
+    for run in (first, second):
+        model = load_model(Path(run["folder"])).eval()
+        batches = [store.batch(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
+        with torch.inference_mode():
+            vectors = torch.cat([model.embed_signals(b.x, b.present, b.night) for b in batches]).numpy()
+        embedded.append((vectors, prompts.vectors(model, torch.device("cpu"))))
+    bits, subjects = store.bits[rows], store.people["subject"].to_numpy()[store.recording[rows]]
+
+    def of(name: str, some: np.ndarray) -> float:
+        one, two = (measure(vectors[some], bits[some], prompts, asked).get(name, np.nan) for vectors, asked in embedded)
+        return one - two
+
+    found = {name: interval(lambda some, name=name: of(name, some), subjects) for name in second["figures"]
+             if not name.startswith("loss ")}  # fmt: skip
+    return {name: (i.value, i.low, i.high) for name, i in found.items()}
 
 
 def measured(name: str, weights: dict[str, Any], data: dict[str, Any], args: Any) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from encoders.models.recoca import Decoding, ReCoCa, ReCoCaConfig, generate
 from encoders.models.recoca.checkpoint import load_checkpoint, random_model
 from encoders.models.recoca.config import EOT, SOT
 from encoders.models.recoca.signal_tower import SignalTower
-from encoders.models.sleeplm import _CONFIG, tokenizer
+from encoders.models.sleeplm import PUBLISHED, tokenizer
 from encoders.recordings.epochs import ChannelStatistics, Epochs
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ ANCHORS = (1, 16, 48, 80, 112, 127)  # lengths at which re-computing everything 
 def weights(path: str) -> Json:
     """Writes the checkpoint that the other measurements map, 1.5 GB."""
     if not Path(path).is_file():
-        model = random_model(ReCoCaConfig.read(_CONFIG))
+        model = random_model(ReCoCaConfig.read(PUBLISHED))
         torch.nn.init.normal_(model.text.cls_emb)
         torch.nn.init.normal_(model.text.positional_embedding, std=0.01)
         save_file({key: value.contiguous().clone() for key, value in model.state_dict().items()}, path)
@@ -41,11 +41,11 @@ def weights(path: str) -> Json:
 
 def embed(path: str, epochs: str, rounds: str) -> Json:
     """Epochs a second the published demo's way, and ours in float32 and bfloat16; how much the vectors differ."""
-    model = load_checkpoint(Path(path), ReCoCaConfig.read(_CONFIG))
+    model = load_checkpoint(Path(path), ReCoCaConfig.read(PUBLISHED))
     signals = _signals(int(epochs))
     dummy = tokenizer(256)(["."])
     batch = 4
-    half = load_checkpoint(Path(path), ReCoCaConfig.read(_CONFIG), ("biosignals",)).to(torch.bfloat16)
+    half = load_checkpoint(Path(path), ReCoCaConfig.read(PUBLISHED), ("biosignals",)).to(torch.bfloat16)
 
     def demo(x: torch.Tensor) -> torch.Tensor:
         vectors, tokens = _as_published(model.biosignals, x)
@@ -108,7 +108,7 @@ def memory(path: str, dtype: str) -> Json:
 def captions(path: str, batch: str) -> Json:
     """Tokens a second of `TOKENS` forced tokens, cached, against computing the whole text again for each token."""
     rows = int(batch)
-    model = load_checkpoint(Path(path), ReCoCaConfig.read(_CONFIG))
+    model = load_checkpoint(Path(path), ReCoCaConfig.read(PUBLISHED))
     indices = torch.tensor([[4, -1]]).expand(rows, -1)
     with torch.inference_mode():
         tokens = model.biosignals(_signals(1))[1].repeat(rows, 1, 1)

@@ -80,10 +80,10 @@ def read_night(job: Any) -> Any:
 def ingest(nights: Path, root: Path, encoder: str, workers: int) -> list[Span]:
     """The spans of an ingest of `nights`, in the order of their start; the first begins at 0."""
     import retrieval
+    from encoders import workers as pool
     from encoders.models.sleeplm import SleepLM
     from index import Writer
     from retrieval import ingest as door  # the function; its module is reached by name below
-    from retrieval import workers as pool
 
     module: Any = sys.modules[door.__module__]
     notes = root.parent / f"{root.name}-notes"

@@ -66,7 +66,7 @@ def figures_of(
     trained = train(config, out, progress=lambda losses, done, of: say(f"{name}: {done / of:6.1%}  {losses}"))
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     found = {
-        "name": name, "seed": seed, "figures": trained.figures, "seconds": trained.seconds,
+        "name": name, "seed": seed, "folder": str(out), "figures": trained.figures, "seconds": trained.seconds,
         "train": read_log(out, "train")[-1], "epochs": card["data"]["simulated_epochs"] + card["data"]["real_epochs"],
         "subjects": len(card["trained_on"]), "settings": config.to_table(),
     }  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 from encoders.errors import BadInput
 from encoders.models.small.inputs import VERSION
 from encoders.simulation import simulate
-from encoders.training.cache import CACHE_VERSION, build_cache
+from encoders.training.cache import CACHE_VERSION, build_cache, renew_facts
 from encoders.training.config import TrainConfig, preset
 from encoders.training.facts import FACTS_VERSION
 from encoders.training.real import TRAIN, cache_ucddb
@@ -101,7 +101,9 @@ def cache_all(work: Path, nights: int, hours: float, real: Path | None, workers:
 def simulate_cached(
     out: Path, seed: int, nights: int, hours: float, workers: int, sites: tuple[str, ...] = SITES
 ) -> None:
-    """`nights` nights in chunks, each simulated, cached and its EDF files deleted; finished chunks are skipped."""
+    """`nights` nights in chunks, each simulated, cached and its EDF files deleted; finished chunks are skipped,
+    and their facts renewed where another version counted them.
+    """
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
         (out, seed + SEED_STEP * number, min(CHUNK, nights - first), hours, sites)
@@ -117,6 +119,8 @@ def simulate_cached(
         done = (future.result() for future in as_completed([pool.submit(cache_chunk, job) for job in left]))
     for count, epochs in enumerate(done, 1):
         say(f"{out.name}: {count} of {len(left)} chunks, {epochs} epochs in the last, {time.monotonic() - began:.0f} s")
+    if stale := renew_facts(out):
+        raise BadInput(f"{stale[0]['path']}: {stale[0]['error']}; delete {out} and its nights are made again")
 
 
 def cache_chunk(job: tuple[Path, int, int, float, tuple[str, ...]]) -> int:
@@ -133,7 +137,7 @@ def cache_chunk(job: tuple[Path, int, int, float, tuple[str, ...]]) -> int:
 
 
 def _mark(out: Path, seed: int, nights: int, hours: float, sites: tuple[str, ...]) -> Path:
-    version = f"{CACHE_VERSION}-{VERSION}-{FACTS_VERSION}"  # what another version cached is made again
+    version = f"{CACHE_VERSION}-{VERSION}"  # what another version cached is made again; facts alone are renewed
     return out / f".done-{seed}-{nights}-{hours:g}-{len(sites)}-{version}"
 
 

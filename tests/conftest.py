@@ -57,13 +57,13 @@ def read_truth(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.fixture(scope="session")
 def make_cohort(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, bool], SimCohort]:
-    """Ingests a folder of simulated nights into a new cohort, with their subjects or without."""
+    """Ingests a folder of simulated nights into a new cohort, with their subjects or without; captions alone."""
 
     def make(folder: Path, subjects: bool = True) -> SimCohort:
         from retrieval import ingest
 
-        root = tmp_path_factory.mktemp("cohort")
-        report = ingest([folder], root, subjects=folder / "subjects.csv" if subjects else None)
+        root, people = tmp_path_factory.mktemp("cohort"), folder / "subjects.csv" if subjects else None
+        report = ingest([folder], root, encoder="text:minilm", subjects=people)
         assert not report.failed
         return SimCohort(folder, root, *read_truth(folder))
 

@@ -15,6 +15,16 @@ def search(
     where: Where = None,
     k: Count = 10,
     exact: Annotated[bool, typer.Option("--exact", help="Scan every vector in float32.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="WORDS", help="Take away a filter, by its words in --explain; repeatable."),
+    ] = None,
+    include_bad: Annotated[
+        bool, typer.Option("--include-bad", help="Let measures count in epochs with a scored artifact.")
+    ] = False,
+    level: Annotated[
+        str, typer.Option("--level", metavar="epoch|night", help="Bring back stretches of sleep, or whole nights.")
+    ] = "epoch",
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how the question was read, and which engine answered.")
     ] = False,
@@ -22,11 +32,16 @@ def search(
     encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
-    """Find the stretches of sleep that answer a question."""
+    """Find the stretches of sleep that answer a question, or the nights that do."""
     from retrieval import Cohort
+    from ui.nightly import show_nights
 
     opened = Cohort(cohort, encoder=encoder)
-    show(opened, opened.search(words, where=where, k=k, exact=exact), as_json=as_json, explain=explain, out=out)
+    answer = opened.search(
+        words, where=where, k=k, exact=exact, level=level, without=without or (), include_bad=include_bad
+    )
+    say = show_nights if level == "night" else show
+    say(opened, answer, as_json=as_json, explain=explain, out=out)
 
 
 @app.command(
@@ -39,15 +54,19 @@ def similar(
     cohort: CohortDir,
     where: Where = None,
     k: Count = 10,
+    unlike: Annotated[bool, typer.Option("--unlike", help="The nights that are least like this one.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page of the hits with their waveforms.")] = None,
     encoder: Encoder = None,
     as_json: Json = False,
 ) -> None:
-    """Find epochs like one moment, or nights like one night, by their captions."""
+    """Find epochs like one moment, or nights like one night, and which parts of them agree."""
     from retrieval import Cohort
+    from ui.nightly import show_nights
 
     opened = Cohort(cohort, encoder=encoder)
-    show(opened, opened.similar(place, where=where, k=k), as_json=as_json, explain=False, out=out)
+    answer = opened.similar(place, where=where, k=k, unlike=unlike)
+    say = show if "@" in place else show_nights
+    say(opened, answer, as_json=as_json, explain=False, out=out)
 
 
 @app.command(epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/")

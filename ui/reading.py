@@ -22,7 +22,9 @@ def demo(
     run_demo(folder, out, nights=nights, seed=seed, browser=browser)
 
 
-@app.command(epilog="Example: sleepsearch ingest recordings/ --cohort cohort/ --subjects subjects.csv --workers 2")
+@app.command(
+    epilog="Example: sleepsearch ingest recordings/ --cohort cohort/ --subjects subjects.csv --score yasa --workers 2"
+)
 def ingest(
     sources: Sources,
     cohort: CohortDir,
@@ -44,6 +46,14 @@ def ingest(
     strict_montage: Annotated[
         bool, typer.Option("--strict-montage", help="Refuse substitutes and ambiguous labels.")
     ] = False,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            "--score",
+            help="A program that stages every night: yasa (pip install 'sleepsearch[yasa]'). Kept as auto:yasa, the "
+            "default only where no person staged; later runs keep it, `none` drops it.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a folder of recordings searchable; what is unchanged is skipped, what was interrupted goes on."""
@@ -55,7 +65,7 @@ def ingest(
     ):
         report = retrieval.ingest(
             sources, cohort, encoder=encoder, subjects=subjects, workers=workers or retrieval.cores(), scorer=scorer,
-            channels=channels, lights=lights, strict_montage=strict_montage, progress=progress,
+            channels=channels, lights=lights, strict_montage=strict_montage, score=score, progress=progress,
         )  # fmt: skip
     if as_json:
         emit(report.to_json())

@@ -22,7 +22,7 @@ _ROWS_MOST = 60
 _console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 _NIGHT_COLUMNS = {
     "recording": "recording", "subject": "subject", "age": "age", "sex": "sex",
-    "tst_min": "TST\nmin", "se_pct": "SE\n%", "n3_min": "N3\nmin", "rem_min": "REM\nmin",
+    "stage_scorer": "staged\nby", "tst_min": "TST\nmin", "se_pct": "SE\n%", "n3_min": "N3\nmin", "rem_min": "REM\nmin",
     "ahi_scored_per_h": "AHI\nscored/h", "ahi_3a_per_h": "AHI\n3A/h", "rei_per_h": "REI\n/h",
     "ahi_device_per_h": "AHI\ndevice/h", "odi3_per_h": "ODI3\n/h", "t90_pct": "T90\n%",
     "arousal_index_per_h": "arousals\n/h",
@@ -91,6 +91,8 @@ def print_ingest(report: "IngestReport", cohort: Path, understood: list[dict[str
         _console.print(table)
     for note in report.notes:
         _console.print(f"[dim]{escape(note)}[/dim]")
+    for pair in report.agreement:
+        _console.print(escape(f"scorers   {pair['words']}"), soft_wrap=True)
     if understood:
         print_recordings(understood[:_ROWS_MOST])
         if len(understood) > _ROWS_MOST:
@@ -105,7 +107,9 @@ def print_recordings(rows: list[dict[str, Any]]) -> None:
     table = _table("recording", "hours", "site", "channels", "scored", "scorer", "notes")
     for row in rows:
         scored = ", ".join(row["scored"]) or "nothing"
-        cells = (row["recording"], f"{row['hours']:.2f}", row["site"], " ".join(row["channels"]), scored, row["scorer"])
+        others = [f"{a['other']} κ {a['kappa']:.2f}" for a in row["agreement"] if a["kappa"] is not None]
+        scorer = f"{row['scorer']} ({', '.join(others)})" if others else row["scorer"]
+        cells = (row["recording"], f"{row['hours']:.2f}", row["site"], " ".join(row["channels"]), scored, scorer)
         table.add_row(*(_cell(c) for c in cells), str(len(row["notes"])))
     _console.print(table)
 

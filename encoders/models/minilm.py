@@ -7,6 +7,7 @@ a test holds the vectors to those of transformers.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from encoders.recordings.epochs import Epochs
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
 _sha256 = cache(file_sha256)  # its file never changes while a process runs
 _BATCH = 64
@@ -51,24 +53,9 @@ class MiniLM:
         self._load(device)
 
     def _load(self, device: str) -> None:
-        import torch
-        from safetensors.torch import load_file
-        from tokenizers import Tokenizer
-
         self._device, why = choose_device(device)
         self.runs_on = f"{self._device}, float32 ({why}; 23 M parameters need no half precision)"
-        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        weights = load_file(self._folder / "model.safetensors", device=str(self._device))
-        self._layers = _layers(config, weights)
-        self._words = weights["embeddings.word_embeddings.weight"]
-        # One sentence a row is of the first type throughout: its embedding is the same for every token.
-        types = weights["embeddings.token_type_embeddings.weight"]
-        self._places = weights["embeddings.position_embeddings.weight"] + types[0]
-        self._norm = torch.nn.LayerNorm(self.dim, config["layer_norm_eps"], device=self._device)
-        self._norm.load_state_dict({kind: weights[f"embeddings.LayerNorm.{kind}"] for kind in ("weight", "bias")})
-        self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
-        self._tokenizer.enable_padding()  # to the longest of a batch; the file's own setting pads all to 128
+        self._parts = _parts(self._folder, str(self._device))
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of sentences, float32 `(len(texts), 384)`."""
@@ -82,12 +69,13 @@ class MiniLM:
     def _forward(self, texts: list[str]) -> np.ndarray:
         import torch
 
-        encoded = self._tokenizer.encode_batch(texts)
+        parts = self._parts
+        encoded = parts.tokenizer.encode_batch(texts)
         ids = torch.tensor([e.ids for e in encoded], device=self._device)
         mask = torch.tensor([e.attention_mask for e in encoded], device=self._device)
         with torch.inference_mode():
-            tokens = self._norm(self._words[ids] + self._places[: ids.shape[1]])
-            tokens = self._layers(tokens, src_key_padding_mask=mask == 0)
+            tokens = parts.norm(parts.words[ids] + parts.places[: ids.shape[1]])
+            tokens = parts.layers(tokens, src_key_padding_mask=mask == 0)
             weight = mask.unsqueeze(-1).to(tokens.dtype)
             pooled = (tokens * weight).sum(1) / weight.sum(1)
             unit: np.ndarray = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
@@ -100,6 +88,35 @@ class MiniLM:
     def describe(self, epochs: Epochs, parts: Sequence[str] | None = None) -> list[dict[str, str]]:
         """No decoder: an empty dictionary for each epoch."""
         return [{} for _ in range(len(epochs))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    tokenizer: "Tokenizer"
+    words: "torch.Tensor"
+    places: "torch.Tensor"
+    norm: "torch.nn.LayerNorm"
+    layers: "torch.nn.TransformerEncoder"
+
+
+@cache
+def _parts(folder: Path, device: str) -> _Parts:
+    """The weights on a device, once a process: captions and our own text tower share them."""
+    import torch
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    weights = load_file(folder / "model.safetensors", device=device)
+    # One sentence a row is of the first type throughout: its embedding is the same for every token.
+    types = weights["embeddings.token_type_embeddings.weight"]
+    norm = torch.nn.LayerNorm(config["hidden_size"], config["layer_norm_eps"], device=device)
+    norm.load_state_dict({kind: weights[f"embeddings.LayerNorm.{kind}"] for kind in ("weight", "bias")})
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_padding()  # to the longest of a batch; the file's own setting pads all to 128
+    places = weights["embeddings.position_embeddings.weight"] + types[0]
+    return _Parts(tokenizer, weights["embeddings.word_embeddings.weight"], places, norm, _layers(config, weights))
 
 
 def _layers(config: "dict[str, Any]", weights: "dict[str, torch.Tensor]") -> "torch.nn.TransformerEncoder":

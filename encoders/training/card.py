@@ -1,27 +1,26 @@
 """The card beside a run's weights: what they were made from, how, and what they have seen."""
 
 import hashlib
-import json
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from encoders.models.small.small import CARD
-from encoders.training.config import SCRATCH, TrainConfig
+from encoders.training.config import TrainConfig
 from encoders.training.feed import Split
-from encoders.training.start import folder_of
+from encoders.training.start import Start
 from encoders.training.state import State
 from encoders.training.store import EpochStore
 
 
 def make_card(
-    config: TrainConfig, store: EpochStore, split: Split, state: State, figures: dict[str, float], runs_on: str
+    start: Start, store: EpochStore, split: Split, state: State, figures: dict[str, float], runs_on: str
 ) -> dict[str, Any]:
     """`trained_on` names the subjects, those of the weights that training began with among them."""
+    config = start.config
     people, objectives = store.people, config.objectives
     seen = people[sorted(set(store.recording[split.trained]))]
-    before = {} if config.model.start == SCRATCH else json.loads((folder_of(config.model.start) / CARD).read_text())
+    before = start.card
     weights = {n: getattr(objectives, n) for n in ("contrastive", "sigmoid", "caption", "masked", "dash")}
     return {
         "trained_on": sorted({*seen["subject"], *before.get("trained_on", ())}),
@@ -32,11 +31,25 @@ def make_card(
             "kept_apart_subjects": sorted(set(people[sorted(set(store.recording[split.kept]))]["subject"])),
         },
         "objectives": {name: weight for name, weight in weights.items() if weight},
-        "started_from": config.model.start, "adapted": config.model.adapt,
+        "started_from": _named(config.model.start), "adapted": config.model.adapt,
         "steps": state.step, "epochs_seen": state.step * config.schedule.batch, "seconds": round(state.seconds, 1),
         "runs_on": runs_on, "code": code_version(), "validation": {k: round(v, 4) for k, v in figures.items()},
-        "settings": config.to_table(),
+        "settings": _without_folders(config),
     }  # fmt: skip
+
+
+def _without_folders(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """The run's settings less folders and files: a path may hold a person's name, and means nothing elsewhere."""
+    table = config.to_table()
+    for section, keys in (("data", TrainConfig.PATHS), ("sampling", ("bank",))):
+        table[section] = {key: value for key, value in table[section].items() if key not in keys}
+    return table | {"model": table["model"] | {"start": _named(config.model.start)}}
+
+
+def _named(start: str) -> str:
+    """Where training began; of a folder or file its last name."""
+    scheme, _, path = start.partition(":")
+    return f"{scheme}:{Path(path).name}" if Path(path).is_absolute() else start
 
 
 @cache

@@ -43,7 +43,7 @@ class Data:
 class Model:
     """Where training starts, and which weights move."""
 
-    start: str = _knob(SCRATCH, "scratch, sleepsearch-small or trained:PATH")
+    start: str = _knob(SCRATCH, "scratch, sleepsearch-small, trained:PATH or sleeplm:PATH")
     sizes: Mapping[str, float] = _knob({}, "of a model from scratch, such as { width = 128, layers = 2 }")
     adapt: str = _knob(
         "full", "full: every weight; lora: a small matrix beside each, merged at the end", of=("full", "lora")
@@ -58,9 +58,9 @@ class Objectives:
 
     contrastive: float = _knob(1.0, "signal against text, softmax both ways", 0)
     sigmoid: float = _knob(0.0, "signal against text, each pair alone (SigLIP)", 0)
-    caption: float = _knob(0.0, "the caption's words from the signal; needs sizes.decoder_layers", 0)
+    caption: float = _knob(0.0, "the caption's words from the signal; from scratch it needs sizes.decoder_layers", 0)
     masked: float = _knob(0.1, "what hidden patches hold", 0)
-    dash: float = _knob(0.1, "two disjoint halves of an epoch's sensors against each other", 0)
+    dash: float = _knob(0.1, "two disjoint halves of an epoch's sensors against each other; not for SleepLM", 0)
     balance: bool = _knob(True, "sigmoid: a text's positives weigh as much as its negatives")
     hide_rows: float = _knob(0.5, "share of the epochs in which patches are hidden", 0, 1)
     hide_patches: float = _knob(0.3, "share of their patches, in runs of three", 0.01, 0.9)
@@ -164,8 +164,9 @@ class TrainConfig:
             value = getattr(config.data, key)
             absolute[key] = tuple(_from(base, p) for p in value) if isinstance(value, tuple) else _from(base, value)
         start = config.model.start
-        if start.startswith("trained:"):
-            start = f"trained:{_from(base, start.removeprefix('trained:'))}"
+        scheme, _, place = start.partition(":")
+        if scheme in ("trained", "sleeplm") and not place.startswith("hf-hub:"):
+            start = f"{scheme}:{_from(base, place)}"
         data, model = replace(config.data, **absolute), replace(config.model, start=start)
         return replace(config, data=data, model=model, sampling=sampling)
 

@@ -123,8 +123,7 @@ class Feed:
         bits = store.bits[rows]
         drawn = self._texts.draw(bits, np.random.default_rng(seed))
         said = Said(
-            torch.from_numpy(self._texts.bank.vectors[drawn.sentences].astype(np.float32)),
-            torch.from_numpy(drawn.owner),
+            *self._texts.bank.inputs(drawn),
             drawn.claims,
             bits,
             self._told[store.recording[rows]],

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from encoders.errors import BadInput
-from encoders.models.small.small import save_model
 from encoders.training.augment import augment
 from encoders.training.cache import build_cache
 from encoders.training.card import make_card
@@ -23,8 +22,7 @@ from encoders.training.feed import Feed, split_store
 from encoders.training.journal import Journal
 from encoders.training.lora import merge_lora
 from encoders.training.processes import Processes, processes, stoppable
-from encoders.training.spoken import Spoken
-from encoders.training.start import start_model
+from encoders.training.start import start_of
 from encoders.training.state import Average, State, make_optimiser
 from encoders.training.step import Said, Signals, Step
 from encoders.training.store import EpochStore
@@ -39,9 +37,10 @@ _PERMILLE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run: its folder, which `trained:FOLDER` names; losses and figures are of the subjects kept apart."""
+    """A finished run: its folder, its name as an encoder; losses and figures are of the subjects kept apart."""
 
     folder: Path
+    encoder: str
     steps: int
     epochs_seen: int
     seconds: float
@@ -73,19 +72,20 @@ class _Run:
         *, resume: bool,
     ) -> None:  # fmt: skip
         self.config, self.out, self.group, self.progress = config, out, group, progress
-        self.store = _open_store(config, out, group, progress)
+        self.start = start_of(config)
+        self.store = _open_store(config, out, group, progress, sleeplm=self.start.sleeplm)
         self.split = split_store(self.store, config.data)
         # Of all that may be trained on, also where fewer subjects are: runs on more and on less draw the same texts.
         sampling, usual = config.sampling, np.delete(self.store.bits, self.split.kept, axis=0)
         sampler = TextSampler(
-            bank or _open_bank(config, group, progress), usual, texts_per_epoch=sampling.texts_per_epoch,
-            full_share=sampling.full_share, balance=sampling.balance,
+            self.start.bank(bank, lambda: _open_bank(config, group, progress)), usual,
+            texts_per_epoch=sampling.texts_per_epoch, full_share=sampling.full_share, balance=sampling.balance,
         )  # fmt: skip
-        self.prompts = Prompts.load(config.run.device)
+        self.prompts = Prompts.load(config.run.device, self.start.token_ids)
         self.feed = Feed(self.store, self.split, sampler, config, group.rank, group.world)
         torch.manual_seed(config.run.seed)
-        model = start_model(config, self.feed).to(group.placement.device)
-        self.spoken = Spoken(model.config.words) if config.objectives.caption else None
+        model = self.start.model(self.feed).to(group.placement.device)
+        self.spoken = self.start.spoken(model) if config.objectives.caption else None
         dtype, kind = group.placement.dtype, group.placement.device.type
         self.autocast = torch.autocast(kind, dtype=dtype, enabled=dtype != torch.float32)
         self.state = State(
@@ -128,7 +128,8 @@ class _Run:
             self._publish(figures)
         self.group.wait()
         seen = state.step * self.config.schedule.batch
-        return Trained(self.out, state.step, seen, round(state.seconds, 1), figures)
+        encoder = f"{self.start.scheme}{self.out.resolve()}"
+        return Trained(self.out, encoder, state.step, seen, round(state.seconds, 1), figures)
 
     def _learn(self, signals: Signals, said: Said, done: float) -> dict[str, Tensor]:
         """One step; its losses, unweighted, their weighted sum, and how long the gradient was."""
@@ -193,8 +194,8 @@ class _Run:
         model = copy.deepcopy(self.state.average.model)
         merge_lora(model)
         runs_on = f"{self.group.placement}" + (f", {self.group.world} processes" if self.group.world > 1 else "")
-        card = make_card(self.config, self.store, self.split, self.state, figures, runs_on)
-        save_model(model, self.out, card)
+        card = make_card(self.start, self.store, self.split, self.state, figures, runs_on)
+        self.start.save(model, self.out, card)
         if self.journal:
             self.journal.close()
 
@@ -215,7 +216,9 @@ def rate_of(chosen: Optimiser, done: float) -> float:
     return chosen.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, falling)))
 
 
-def _open_store(config: TrainConfig, out: Path, group: Processes, progress: Progress | None) -> EpochStore:
+def _open_store(
+    config: TrainConfig, out: Path, group: Processes, progress: Progress | None, *, sleeplm: bool
+) -> EpochStore:
     """All epochs; recordings that are not cached yet are, by the first process."""
     data = config.data
     folders = [Path(folder) for folder in (*data.cache, *data.validation)]
@@ -224,13 +227,15 @@ def _open_store(config: TrainConfig, out: Path, group: Processes, progress: Prog
         if group.first:
             subjects = Path(data.subjects) if data.subjects else None
             sources = [Path(source) for source in data.sources]
-            built = build_cache(sources, cache, workers=data.workers, subjects=subjects, progress=progress)
+            built = build_cache(
+                sources, cache, workers=data.workers, subjects=subjects, progress=progress, sleeplm=sleeplm
+            )
             if not built.folders:
                 why = f" ({built.failed[0]['error']})" if built.failed else ""
                 raise BadInput(f"data.sources: no recording that can be read{why}; `sleepsearch check` lists why")
         group.wait()
         folders.append(cache)
-    return EpochStore(folders)
+    return EpochStore(folders, sleeplm=sleeplm)
 
 
 def _open_bank(config: TrainConfig, group: Processes, progress: Progress | None) -> SentenceBank:

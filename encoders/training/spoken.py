@@ -1,6 +1,6 @@
 """The caption that a decoder learns to write for an epoch: what is known of it, in canonical wording, part by part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -51,5 +51,9 @@ class Spoken:
                     words.append(text)
             if quiet:
                 parts["stage_event"].append(self._quiet)
-            rows.append(self._vocabulary.encode_caption({part: " ".join(said) for part, said in parts.items()}))
+            rows.append(self.encoded({part: " ".join(said) for part, said in parts.items()}))
         return torch.stack(rows) if rows else torch.zeros(0, len(PARTS), 1, dtype=torch.long)
+
+    def encoded(self, parts: Mapping[str, str | None]) -> Tensor:
+        """One caption's ids `(parts, words)`."""
+        return self._vocabulary.encode_caption(parts)

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from encoders.errors import BadInput
-from encoders.models.small.model import SmallModel
 from encoders.training.config import Optimiser, TrainConfig
+from encoders.training.sleeplm import Model
 
 CHECKPOINT = "checkpoint.pt"
+_LOOKED_UP = ("token_embedding.weight", "channel_id_embed.weight")  # SleepLM's: a word that is never said would fade
 
 
 class Average:
     """The exponential moving average of a model's weights, which is what is measured and kept in the end."""
 
-    def __init__(self, model: SmallModel, decay: float) -> None:
-        self.model: SmallModel = copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(self, model: Model, decay: float) -> None:
+        self.model: Model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
 
     @torch.no_grad()
@@ -39,7 +40,7 @@ class Average:
 class State:
     """A run between two steps. No random state is kept: all that is random follows from (seed, step, process)."""
 
-    model: SmallModel
+    model: Model
     average: Average
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -97,7 +98,7 @@ def _same(path: Path, then: Mapping[str, Mapping[str, Any]], now: Mapping[str, M
 def make_optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.AdamW:
     """AdamW over what may move; only the matrices of layers decay: no bias, norm, gain, embedding or the scale."""
     moving = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = {name for name, p in moving if p.dim() > 1 and name.endswith("weight")}
+    matrices = {name for name, p in moving if p.dim() > 1 and name.endswith("weight") and not name.endswith(_LOOKED_UP)}
     groups: list[dict[str, Any]] = [
         {"params": [p for name, p in moving if name in matrices], "weight_decay": chosen.weight_decay},
         {"params": [p for name, p in moving if name not in matrices], "weight_decay": 0.0},

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.models.small.decoder import PAD
-from encoders.models.small.model import SmallModel
 from encoders.models.small.patches import STEPS
 from encoders.training.augment import two_subsets
 from encoders.training.config import Objectives
@@ -23,6 +22,7 @@ from encoders.training.objectives import (
     masked_patch,
     sigmoid,
 )
+from encoders.training.sleeplm import Model
 from encoders.training.spoken import Spoken
 
 _RUN = 3  # patches hidden in a row: a patch's neighbours look a second into it
@@ -54,8 +54,8 @@ class Said:
     """The whole batch of B epochs in words, the same on every process.
 
     `bits` uint32 (B, slots) is what is known of each epoch, `told` uint32 (B,) the stages whose epochs its recording
-    holds, `people` whose they are; `claims` uint32 (T, slots) what each text says, `sentences` (S, 384) its words,
-    `owner` (S,) the text of each.
+    holds, `people` whose they are; `claims` uint32 (T, slots) what each text says, `sentences` (S, 384) its words (for
+    SleepLM ids of the whole text), `owner` (S,) the text of each.
     """
 
     sentences: Tensor
@@ -93,7 +93,7 @@ class Step(nn.Module):
     One forward for all of them, so that DistributedDataParallel sees each step whole.
     """
 
-    def __init__(self, model: SmallModel, chosen: Objectives, spoken: Spoken | None = None) -> None:
+    def __init__(self, model: Model, chosen: Objectives, spoken: Spoken | None = None) -> None:
         """`spoken` has the captions that a decoder learns."""
         super().__init__()
         self.model = model

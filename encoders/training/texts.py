@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from encoders.models.minilm import MiniLM
 from encoders.training.facts import INDEX, SLOTS, Bits, all_of, claim, true_pairs
@@ -67,6 +69,10 @@ class SentenceBank:
             part.replace(kept)
         vectors = np.fromfile(kept, np.float16).reshape(len(texts), encoder.dim)
         return cls(chosen, np.stack([sentence.claim for sentence in chosen]), vectors)
+
+    def inputs(self, drawn: "Texts") -> tuple[Tensor, Tensor]:
+        """What a text tower takes of texts: vectors `(S, 384)` of their sentences, and the text of each `(S,)`."""
+        return torch.from_numpy(self.vectors[drawn.sentences].astype(np.float32)), torch.from_numpy(drawn.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 No interval and no baseline: `sleepsearch evaluate` measures a finished encoder.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,10 +15,10 @@ from sklearn.metrics import f1_score, roc_auc_score
 from encoders.captions.lexicon import load_lexicon
 from encoders.captions.wording import STAGE_CONCEPTS
 from encoders.models.minilm import MiniLM
-from encoders.models.small.model import SmallModel
 from encoders.training.facts import STAGE_LEVELS, claim, matches
 from encoders.training.feed import Feed, Rows
 from encoders.training.objectives import gathered
+from encoders.training.sleeplm import Model
 from encoders.training.step import Step
 
 EVENTS = {"apnea_any": "apnea", "arousal": "arousal", "desaturation": "desaturation"}  # slot -> concept
@@ -26,26 +27,27 @@ LEAST = 5  # epochs of either kind without which an area under the curve is nois
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Wordings of each stage and event as sentence vectors; `owner` is the name that each belongs to."""
+    """Wordings of each stage and event as a text tower takes them; `owner` is the name that each belongs to."""
 
     names: tuple[str, ...]
-    sentences: torch.Tensor  # (S, 384)
+    sentences: torch.Tensor  # (S, 384) vectors, or (S, context length) ids
     owner: NDArray[np.int64]
 
     @classmethod
     @cache
-    def load(cls, device: str) -> "Prompts":
-        """From the lexicon's own words, embedded once a process."""
+    def load(cls, device: str, token_ids: Callable[[Sequence[str]], torch.Tensor] | None = None) -> "Prompts":
+        """From the lexicon's own words, embedded once a process; `token_ids` for a tower that reads ids."""
         concepts = load_lexicon().concepts
         words = {stage: concepts[STAGE_CONCEPTS[stage]].phrases for stage in STAGE_LEVELS}
         words |= {slot: concepts[concept].phrases for slot, concept in EVENTS.items()}
         said = [(name, phrase) for name, phrases in words.items() for phrase in phrases]
         owner = np.array([list(words).index(name) for name, _ in said])
-        vectors = MiniLM(device=device).embed_texts([phrase for _, phrase in said])
-        return cls(tuple(words), torch.from_numpy(vectors), owner)
+        texts = [phrase for _, phrase in said]
+        read = token_ids(texts) if token_ids else torch.from_numpy(MiniLM(device=device).embed_texts(texts))
+        return cls(tuple(words), read, owner)
 
     @torch.no_grad()
-    def vectors(self, model: SmallModel, device: torch.device) -> NDArray[np.float32]:
+    def vectors(self, model: Model, device: torch.device) -> NDArray[np.float32]:
         """One unit vector a name `(len(names), dim)`: the mean over its wordings."""
         n = len(self.sentences)
         each = model.texts(self.sentences.to(device), torch.arange(n, device=device), n).float().cpu().numpy()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from encoders.captions import PARTS
 from encoders.errors import BadInput
-from encoders.models import DEFAULT_ENCODER
+from encoders.models import TEXT_ENCODER
 from retrieval.evaluation.features import measures_of
 from retrieval.evaluation.sample import Sample
 from retrieval.spaces import caption_vectors
@@ -65,7 +65,7 @@ def caption_space(sample: Sample) -> tuple[NDArray[np.float32], Embed]:
     """
     if sample.cohort is None:
         raise BadInput("these epochs have no captions behind them: draw them from a cohort to compare with its words.")
-    encoder = sample.encoder if sample.encoder.name == DEFAULT_ENCODER else sample.cohort.encoder
+    encoder = sample.encoder if sample.encoder.name == TEXT_ENCODER else sample.cohort.encoder
     captions = sample.cohort.snapshot.sql(
         f"SELECT caption_id, {', '.join(_SAID)} FROM captions WHERE caption_id IN (SELECT caption_id FROM asked)",
         asked=sample.frame.select("caption_id").unique(),

@@ -2,7 +2,7 @@
 
 Of each kind, an epoch is positive when the event fills 3 s of it or more, negative when none of it is there and the
 kind was scored, and left out in between. Sleep alone counts, since events are scored in no other; so does a sensor that
-can show the kind at all (sensors.toml). The score is the cosine with what says that it is present, less that with what
+can show the kind at all (prompts.toml). The score is the cosine with what says that it is present, less that with what
 says it is absent.
 """
 

@@ -1,29 +1,40 @@
 """Where in an epoch an event lies, in seconds: the words of the event against each short step of the signals.
 
-Asked of epochs with exactly one event of a kind. A step's likeness is how much nearer it lies to the
-words for the event than to those for its absence. The stretch found holds the likeliest step and runs as far as
-likeness stays at least half way between the epoch's mean and its largest. Baselines: the whole epoch, and chance: a
-stretch of the events' median length laid at random. Encoders without vectors of steps are left out with a note.
+Asked of epochs with exactly one event of a kind. A step's likeness is how much nearer it lies to the words for the
+event than to those for its absence; the stretch found is that of `retrieval.occlusion`. Baselines: the whole epoch, and
+chance: a stretch of the events' median length laid at random. In some of the epochs the stretch and the sensor named
+are taken away again: that must cost more than taking others. Encoders without vectors of steps are left out with a
+note.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from encoders.captions.scored import GROUPS, snake
+from encoders.recordings import Epochs
 from encoders.vocabulary import EPOCH_S
 from retrieval.evaluation.events import event_truths
 from retrieval.evaluation.figures import Figure, interval
 from retrieval.evaluation.labelled import Labelled
 from retrieval.evaluation.sample import Sample
+from retrieval.evaluation.sensors import load_sensors
+from retrieval.occlusion import Spans, check_seconds, check_sensors, stretches, tells_steps
 from retrieval.truth import OVERLAP_S
-from retrieval.zeroshot import presence_scores
+from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, label_vectors, presence_scores
 
 TASK = "localisation"
+_SECONDS, _SENSOR, _SHOWS = "named seconds matter", "named sensor matters", "named sensor shows it"
+_SAYS = {
+    _SECONDS: "share of epochs in which hiding the stretch found costs more than hiding as much elsewhere",
+    _SENSOR: "share of epochs in which losing the sensor named costs more than losing others on average",
+    _SHOWS: "share of epochs in which the sensor named is one that a scorer looks at; base rate: of all sensors",
+}
 _MOST = 400  # epochs of a kind, evenly spaced: their signals are read again
-Spans = NDArray[np.float64]  # (n, 2) seconds from the epoch's start
+_CHECKED = 60  # of these, to take the named away again: each is embedded twenty times
 
 
 def measure_localise(sample: Sample, *, seed: int = 0) -> list[Figure]:
@@ -37,7 +48,15 @@ def measure_localise(sample: Sample, *, seed: int = 0) -> list[Figure]:
     if not alone:
         return []
     rows = np.unique(np.concatenate([of for _, of, _ in alone]))
-    steps = np.concatenate([embed_steps(epochs) for epochs in sample.epochs(rows)])
+    parts, checks = [], {task.name: _Checks(task, own[_evenly(len(own), _CHECKED)]) for task, own, _ in alone}
+    read = 0
+    for epochs in sample.epochs(rows):
+        parts.append(embed_steps(epochs))
+        here = rows[read : (read := read + len(parts[-1]))]
+        if tells_steps(sample.encoder):
+            for check in checks.values():
+                check.add(sample, epochs, here, parts[-1])
+    steps = np.concatenate(parts)
     rng = np.random.default_rng(seed)
     figures: list[Figure] = []
     for task, own, true in alone:
@@ -53,7 +72,50 @@ def measure_localise(sample: Sample, *, seed: int = 0) -> list[Figure]:
         subjects = sample.frame["subject"][own].to_list()
         for method, span in spans.items():
             figures += _figures(task.name, method, span, true, subjects, seed)
+        figures += checks[task.name].figures(sample, seed)
     return figures
+
+
+@dataclass(slots=True)
+class _Checks:
+    """What taking the named away again said of some epochs of a task: 1 or 0 an epoch, and the row it is of."""
+
+    task: PromptTask
+    rows: NDArray[np.int64]
+    found: dict[str, list[tuple[int, bool]]] = field(default_factory=lambda: {name: [] for name in _SAYS})
+    base: float | None = None
+
+    def add(self, sample: Sample, epochs: Epochs, here: NDArray[np.int64], steps: NDArray[np.float32]) -> None:
+        """Check those of the epochs, whose rows are `here`, that are among `rows`."""
+        at = np.flatnonzero(np.isin(here, self.rows))
+        if not len(at):
+            return
+        labels = list(self.task.labels)
+        vectors = label_vectors(self.task, sample.texts)
+        direction = vectors[labels.index(PRESENT)] - vectors[labels.index(ABSENT)]
+        seconds = check_seconds(sample.encoder, epochs[at], stretches(steps[at] @ direction), direction, steps.shape[1])
+        sensors = check_sensors(sample.encoder, epochs[at], direction)
+        wanted = {channel for members in self.task.sensors for channel in members}
+        shows = np.array([bool(wanted & set(load_sensors().modalities[name])) for name in sensors.modalities])
+        self.base = float(shows.mean()) if shows.any() else None
+        for name, rows, said in (
+            (_SECONDS, here[at][seconds.checked], seconds.lowers),
+            (_SENSOR, here[at][sensors.checked], sensors.lowers),
+            (_SHOWS, here[at], shows[sensors.named]),
+        ):
+            self.found[name] += zip(rows.tolist(), said.tolist(), strict=True)
+
+    def figures(self, sample: Sample, seed: int) -> Iterator[Figure]:
+        """Shares of the epochs checked."""
+        for name, pairs in self.found.items():
+            base = self.base if name == _SHOWS else 0.5
+            if not pairs or base is None:
+                continue
+            rows, said = np.array(pairs, np.int64).T
+            subjects = sample.frame["subject"][rows].to_list()
+            at = interval(lambda draw, said=said: float(said[draw].mean()), subjects, seed=seed)  # type: ignore[misc]
+            yield Figure(TASK, f"{self.task.name} {name}", "zero-shot", at.value, len(rows), len(set(subjects)), at.low,
+                         at.high, base, note="; ".join(filter(None, (at.note, _SAYS[name]))))  # fmt: skip
 
 
 def _figures(name: str, method: str, found: Spans, true: Spans, subjects: list[str], seed: int) -> Iterator[Figure]:
@@ -88,22 +150,13 @@ def single_events(frame: pl.DataFrame, truth: Labelled) -> tuple[NDArray[np.int6
 
 
 def _thinned(rows: NDArray[np.int64], spans: Spans) -> tuple[NDArray[np.int64], Spans]:
-    kept = np.unique(np.linspace(0, len(rows) - 1, min(_MOST, len(rows))).astype(np.int64))
+    kept = _evenly(len(rows), _MOST)
     return rows[kept], spans[kept]
 
 
-def stretches(cosine: NDArray[np.floating]) -> Spans:
-    """The likeliest stretch of each epoch, `(n, steps)` to `(n, 2)` seconds; see the module's first lines."""
-    n, steps = cosine.shape
-    best = cosine.argmax(axis=1)
-    bar = (cosine.max(axis=1) + cosine.mean(axis=1)) / 2
-    above = cosine >= bar[:, None]
-    spans = np.empty((n, 2))
-    for row in range(n):
-        below = np.flatnonzero(~above[row])
-        before, after = below[below < best[row]], below[below > best[row]]
-        spans[row] = (before[-1] + 1 if len(before) else 0, after[0] if len(after) else steps)
-    return np.asarray(spans * EPOCH_S / steps)
+def _evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most that many places, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
 def overlap(found: Spans, true: Spans) -> NDArray[np.float64]:

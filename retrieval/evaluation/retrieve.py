@@ -159,7 +159,7 @@ def precision_at(scores: NDArray[np.floating], relevant: NDArray[np.bool_], firs
     all taken; NaN where none of the rows is relevant.
     """
     order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
-    ties = np.flatnonzero(np.diff(scores[order], prepend=np.inf) != 0)
+    ties = np.unique(-scores[order], return_index=True)[1]  # infinite scores are equal too: no difference tells that
     hit = relevant[order]
 
     def of_rows(rows: Rows) -> float:

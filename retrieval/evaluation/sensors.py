@@ -1,4 +1,4 @@
-"""Which sensors a task needs, which subsets are tried (sensors.toml), and in which epochs sensors are usable."""
+"""Which sensors a task needs (prompts.toml), which subsets are tried (sensors.toml), where sensors are usable."""
 
 import tomllib
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from encoders.vocabulary import CHANNELS
 from retrieval.evaluation.sample import Sample
+from retrieval.zeroshot import load_tasks
 
 Sets = tuple[tuple[str, ...], ...]
 
@@ -44,10 +46,14 @@ class Sensors:
 
 @cache
 def load_sensors() -> Sensors:
-    """sensors.toml."""
+    """sensors.toml, and what the tasks of prompts.toml need."""
     table = tomllib.loads((files("retrieval.evaluation") / "sensors.toml").read_text("utf-8"))
     modalities, subsets = ({k: tuple(v) for k, v in table[part].items()} for part in ("modalities", "subsets"))
-    required = {task: tuple(map(tuple, sets)) for task, sets in table["required"].items()}
+    required = {
+        name: tuple(members for members in task.sensors if set(members) <= set(CHANNELS))
+        for name, task in load_tasks().items()
+    }
+    required |= {name: tuple(map(tuple, sets)) for name, sets in table["required"].items()}
     return Sensors(modalities, required, subsets)
 
 

@@ -1,12 +1,13 @@
 """What the writer stores, how it resumes, and what stays whole when it is killed."""
 
 import json
+import multiprocessing
 import os
+import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -280,29 +281,34 @@ def test_an_older_schema_is_searched_but_not_written(make_cohort: Callable[..., 
         pass
 
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-sys.path[:0] = {paths!r}
-from conftest import three_nights
-from index import Writer
-root, at, kill_at = Path(sys.argv[1]), [], int(sys.argv[2])
-def on_step(step):
-    at.append(step)
-    print(step, flush=True)
-    if len(at) == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-with Writer(root, on_step=on_step) as writer:
-    three_nights(writer)
-"""
+def _write(root: Path, kill_at: int, said: Connection) -> None:
+    """Three nights, each step said; killed at that step (0: never)."""
+    at = []
+
+    def on_step(step: str) -> None:
+        at.append(step)
+        said.send(step)
+        if len(at) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with Writer(root, on_step=on_step) as writer:
+        three_nights(writer)
 
 
-def run_child(root: Path, kill_at: int) -> tuple[int, list[str]]:
-    here = Path(__file__).resolve()
-    code = textwrap.dedent(CHILD).format(paths=[str(here.parents[2]), str(here.parent)])
-    done = subprocess.run([sys.executable, "-c", code, str(root), str(kill_at)], capture_output=True, text=True)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode, done.stdout.split()
+def run_child(root: Path, kill_at: int) -> tuple[int | None, list[str]]:
+    """In a process of its own; all of them are forked from one that has the imports done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_write, args=(root, kill_at, theirs))
+    child.start()
+    theirs.close()
+    steps: list[str] = []
+    with ours, suppress(EOFError):
+        while True:
+            steps.append(ours.recv())
+    child.join()
+    return child.exitcode, steps
 
 
 @pytest.mark.slow
@@ -310,11 +316,13 @@ def test_a_writer_killed_at_any_step_loses_nothing_and_its_successor_finishes(
     make_cohort: Callable[..., Path],
 ) -> None:
     clean = make_cohort(3, "clean")
-    expected, before = contents(clean), contents(make_cohort(1, "before"))
-    _, steps = run_child(make_cohort(1, "whole"), 0)
+    begun = make_cohort(1, "begun")
+    expected, before = contents(clean), contents(begun)
+    returncode, steps = run_child(make_cohort(1, "whole"), 0)
+    assert returncode == 0
     assert [s for s in STEPS if s in steps] == STEPS and {"begin", "put", "segment", "vectors"} <= set(steps)
     for kill_at in range(1, len(steps) + 1):
-        root = make_cohort(1, f"killed-{kill_at}")
+        root = shutil.copytree(begun, begun.with_name(f"killed-{kill_at}"))
         with Snapshot.open(root) as reader:
             asked = unit(np.random.default_rng(5), 2)
             answer = reader.search(SPACE, "signal", asked, 7)
@@ -345,7 +353,7 @@ ACTIONS = st.one_of(
 
 
 @given(st.lists(ACTIONS, max_size=7))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_sequence_of_changes_equals_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, str, int]]
 ) -> None:

@@ -34,9 +34,9 @@ def test_hits_have_the_shape_that_others_rely_on(cohort: Cohort) -> None:
     json.dumps(answer, allow_nan=False)
 
 
-def test_what_is_unchanged_is_skipped_and_a_changed_subject_is_read_again(sim_cohort, tmp_path: Path) -> None:
+def test_what_is_unchanged_is_skipped_and_a_changed_subject_is_read_again(small_cohort, tmp_path: Path) -> None:
     folder = tmp_path / "nights"
-    shutil.copytree(sim_cohort.folder, folder)
+    shutil.copytree(small_cohort.folder, folder)
     edf = sorted(folder.glob("*.edf"))
     for path in edf[2:]:
         path.unlink()
@@ -56,36 +56,36 @@ def test_what_is_unchanged_is_skipped_and_a_changed_subject_is_read_again(sim_co
     assert 99.0 in Cohort(root).nights()["age"].to_list()
 
 
-def test_resumed_after_sigkill_equals_a_clean_build(sim_cohort, tmp_path: Path) -> None:
+def test_resumed_after_sigkill_equals_a_clean_build(small_cohort, tmp_path: Path) -> None:
     root = tmp_path / "cohort"
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom retrieval import ingest\n"
-        "def progress(last, done, of):\n    if done == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def progress(last, done, of):\n    if done == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "if __name__ == '__main__':\n"
         "    ingest([Path(sys.argv[1])], Path(sys.argv[2]), subjects=Path(sys.argv[3]), progress=progress)\n"
     )
     script = tmp_path / "killed.py"
     script.write_text(code)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    people = sim_cohort.folder / "subjects.csv"
-    command = [sys.executable, script, sim_cohort.folder, root, people]
+    people = small_cohort.folder / "subjects.csv"
+    command = [sys.executable, script, small_cohort.folder, root, people]
     assert subprocess.run(command, env=env, check=False).returncode == -signal.SIGKILL
-    report = ingest([sim_cohort.folder], root, subjects=people)
-    assert report.skipped == 2 and report.recordings == 3
+    report = ingest([small_cohort.folder], root, subjects=people)
+    assert report.skipped == 1 and report.recordings == 2
     order = "SELECT * EXCLUDE (epoch_id) FROM epochs ORDER BY recording, epoch"
-    assert Cohort(root).snapshot.sql(order).equals(sim_cohort.cohort.snapshot.sql(order))
+    assert Cohort(root).snapshot.sql(order).equals(small_cohort.cohort.snapshot.sql(order))
 
 
-def test_one_and_two_workers_give_the_same_cohort(sim_cohort, tmp_path: Path) -> None:
-    ingest([sim_cohort.folder], tmp_path, subjects=sim_cohort.folder / "subjects.csv", workers=2)
+def test_one_and_two_workers_give_the_same_cohort(small_cohort, tmp_path: Path) -> None:
+    ingest([small_cohort.folder], tmp_path, subjects=small_cohort.folder / "subjects.csv", workers=2)
     order = "SELECT * EXCLUDE (epoch_id) FROM epochs ORDER BY recording, epoch"
-    assert Cohort(tmp_path).snapshot.sql(order).equals(sim_cohort.cohort.snapshot.sql(order))
+    assert Cohort(tmp_path).snapshot.sql(order).equals(small_cohort.cohort.snapshot.sql(order))
 
 
-def test_a_page_in_use_picks_up_a_new_snapshot(sim_cohort, tmp_path: Path) -> None:
+def test_a_page_in_use_picks_up_a_new_snapshot(small_cohort, tmp_path: Path) -> None:
     folder, root = tmp_path / "nights", tmp_path / "cohort"
     folder.mkdir()
-    files = sorted(sim_cohort.folder.glob("*.edf"))
+    files = sorted(small_cohort.folder.glob("*.edf"))
     shutil.copy(files[0], folder)
     ingest([folder], root)
     reader = Cohort(root)

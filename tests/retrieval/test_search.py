@@ -124,7 +124,7 @@ def test_constant_values_standardise_to_zero() -> None:
 # ---- stretches
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.permutations(range(24)), st.integers(0, 24), st.integers(1, 8))
 def test_stretches_stand_apart_and_are_as_many_as_asked(order: list[int], taken: int, k: int) -> None:
     epochs = [("a" if e < 12 else "b", e) for e in order]  # 11 and 12 are of two recordings
@@ -194,7 +194,7 @@ TRUTHS = [
     ("at least two arousals", ev("arousal"), False),
     ("periodic limb movements", ev("periodic limb movement"), False),
     ("deep sleep with breathing pauses", stage("N3") & ev(*APNEAS), True),
-    ("hypopnea with arousal", ev("hypopnea") & ev("arousal"), False),
+    ("hypopnea with arousal", ev("hypopnea", "arousal"), False),  # a linked pair, which may lie across an epoch's edge
     ("SpO2 below 90", pl.col("spo2_min_pct") < 90.5, True),
     ("SpO2 never below 94", pl.col("spo2_min_pct") > 93.5, True),
     ("sleep spindles", pl.col("spindle_count") > 0, True),
@@ -291,7 +291,8 @@ def test_the_floor_keeps_other_matters_out(sim_cohort) -> None:
     captions = snapshot.vectors(encoder.space, "caption", ids)
     passed = {}
     for about, sentences in held.items():
-        assert not [s for s in sentences if read_question(s).facts or read_question(s).filters]
+        asked = [read_question(s) for s in sentences]  # a refusal (`depression questionnaire score`) answers nothing
+        assert not [a.text for a in asked if a.facts or [f for f in a.filters if f.sql != "NULL::BOOLEAN"]]
         best = (encoder.embed_texts(sentences) @ captions.T).max(axis=1)
         passed[about] = float((best >= WORDS_FLOOR).mean())
     assert passed["elsewhere"] <= 0.1 and passed["sleep"] >= 0.7

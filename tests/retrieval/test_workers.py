@@ -1,37 +1,20 @@
-"""Reading processes: results come back, and each loss costs one job."""
+"""Reading processes of an ingest: they load nothing heavy, and a killed one costs its own night."""
 
 import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 
-from retrieval.workers import run_jobs
+import pytest
 
-
-def _work(job: int) -> int:
-    if job == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if job == 4:
-        raise ValueError("file 4 is broken")
-    return job * 10
-
-
-def test_a_killed_process_costs_one_file_and_a_raised_error_its_own() -> None:
-    results = {job: (result, error) for job, result, error in run_jobs(_work, range(7), workers=2)}
-    assert {j: r for j, (r, e) in results.items() if e is None} == {0: 0, 1: 10, 2: 20, 5: 50, 6: 60}
-    assert "signal 9" in str(results[3][1])
-    assert results[4][1] == "ValueError: file 4 is broken"
-
-
-def test_more_workers_than_jobs_is_no_harm() -> None:
-    assert list(run_jobs(_work, [1], workers=4)) == [(1, 10, None)]
-
-
-def test_the_last_job_can_be_the_one_that_dies() -> None:
-    assert [error is not None for _, _, error in run_jobs(_work, [3], workers=1)] == [True]
+from encoders.workers import run_jobs
+from retrieval import ingest
+from retrieval.night import Job, NightFiles, read_night
+from tests.conftest import SimCohort
 
 
 def _imported(_: int) -> list[str]:
-    import sys
-
     import retrieval.night  # noqa: F401
 
     return [name for name in ("torch", "faiss", "transformers") if name in sys.modules]
@@ -39,3 +22,22 @@ def _imported(_: int) -> list[str]:
 
 def test_reading_processes_import_no_torch_and_no_faiss() -> None:
     assert next(run_jobs(_imported, [0], workers=1))[1] == []
+
+
+def _killed_by_the_second(job: Job) -> NightFiles:
+    if job.folder.name == "000001":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_night(job)
+
+
+def test_a_killed_process_lists_its_own_night_as_failed_and_no_other(
+    small_cohort: SimCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nights").mkdir()
+    first, second = sorted(small_cohort.folder.glob("*.edf"))[:2]
+    for path in (first, second):
+        shutil.copy(path, tmp_path / "nights")
+    monkeypatch.setattr(sys.modules[ingest.__module__], "read_night", _killed_by_the_second)
+    report = ingest([tmp_path / "nights"], tmp_path / "cohort", workers=2)
+    (failed,) = report.failed
+    assert report.recordings == 1 and Path(failed["path"]).name == second.name and "signal 9" in failed["error"]

@@ -8,8 +8,8 @@ import pytest
 
 from encoders.captions import load_lexicon
 from encoders.errors import BadInput
-from encoders.vocabulary import EVENTS
-from retrieval.zeroshot import find_task, label_scores, label_vectors, load_tasks, presence_scores
+from encoders.vocabulary import CHANNELS, EVENTS, POSITIONS
+from retrieval.zeroshot import find_task, label_scores, label_vectors, load_tasks, open_task, presence_scores
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
@@ -30,10 +30,33 @@ def test_every_packaged_task_names_known_stages_events_and_concepts() -> None:
     for name, task in load_tasks().items():
         if task.event:
             assert task.event in columns and task.concept in load_lexicon().concepts, name
+        elif task.column:
+            known = {"stage": {"W", "N1", "N2", "N3", "REM"}, "position": set(POSITIONS.values())}
+            assert set(task.means()) == known[task.column], name
         else:
-            assert set(task.means()) == {"W", "N1", "N2", "N3", "REM"}, name
+            assert task.asks_presence and load_lexicon().concepts[str(task.concept)].evidence, name
         texts = [text for label in task.labels for text in task.texts(label)]
         assert len(texts) == len(set(texts)) and all(text[0].isupper() and text.endswith(".") for text in texts), name
+
+
+def test_every_task_names_its_sensors_but_artifact_which_any_may_show() -> None:
+    tasks = load_tasks()
+    assert [name for name, task in tasks.items() if not task.sensors] == ["artifact"]
+    beyond = {c for task in tasks.values() for chosen in task.sensors for c in chosen} - set(CHANNELS)
+    assert beyond == {"leg", "snore"}
+    assert [name for name in tasks if name.endswith("apnea")] == [
+        "apnea", "obstructive_apnea", "central_apnea", "mixed_apnea"
+    ]  # fmt: skip
+
+
+def test_a_file_of_one_task_needs_no_name_and_one_of_several_does(tmp_path: Path) -> None:
+    one = '[a]\nsensors = [["EEG_C3"], ["EEG_C4", "EOG_L"]]\n[a.labels]\nx = ["1"]\ny = ["2"]\n'
+    path = str(tasks_of(tmp_path, one))
+    assert open_task(path).sensors == (("EEG_C3",), ("EEG_C4", "EOG_L")) and not open_task(path).asks_presence
+    tasks_of(tmp_path, one + '[b.labels]\npresent = ["1"]\nabsent = ["2"]')  # read again: a file may be edited
+    with pytest.raises(BadInput, match="several tasks \\(a, b\\); name one"):
+        open_task(path)
+    assert open_task(f"{path}:b").asks_presence and open_task("staging") == find_task("staging")
 
 
 def test_merged_stages_mean_both() -> None:
@@ -75,6 +98,8 @@ def test_scores_are_cosines_and_unknown_epochs_have_none() -> None:
         ('[a]\nevent = "arousal"\n[a.labels]\nyes = ["1"]\nno = ["2"]', "present and absent"),
         ('[a]\nconcept = "arousel"\n[a.labels]\nx = ["1"]\ny = ["2"]', "Did you mean 'arousal'"),
         ('[a]\nsays = 3\n[a.labels]\nx = ["1"]\ny = ["2"]', "write it as a text"),
+        ('[a]\nsensors = ["EEG_C3"]\n[a.labels]\nx = ["1"]\ny = ["2"]', "give sets of channels"),
+        ('[a]\nsensors = [[]]\n[a.labels]\nx = ["1"]\ny = ["2"]', "list of one or more texts"),
         ('says = "x"', "belongs to no task"),
         ("", "holds no task"),
         ("[a", "mine.toml: no tasks can be read"),

@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from ui.commands import app
+from ui.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 def sleepsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ui.main", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def ended(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same from the script's `main` on, in this process: what a user reads and the exit code, without the start."""
+    out, err, code = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+        patched.setattr(sys, "argv", ["sleepsearch", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def printed(*arguments: object) -> str:
@@ -79,7 +94,7 @@ def test_nights_are_written_by_suffix(sim_cohort, tmp_path: Path) -> None:
         out = tmp_path / f"nights.{suffix}"
         printed("nights", "--cohort", sim_cohort.root, "--out", out)
         assert out.stat().st_size
-    done = sleepsearch("nights", "--cohort", sim_cohort.root, "--out", tmp_path / "nights.xls")
+    done = ended("nights", "--cohort", sim_cohort.root, "--out", tmp_path / "nights.xls")
     assert done.returncode == 1 and "suffix '.xls'" in done.stderr
 
 
@@ -97,13 +112,13 @@ def test_nights_are_written_by_suffix(sim_cohort, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_end_with_a_line_and_the_right_exit_code(tmp_path: Path, arguments, code: int, said: str) -> None:
-    done = sleepsearch(*(str(a).format(tmp=tmp_path) for a in arguments))
+    done = ended(*(str(a).format(tmp=tmp_path) for a in arguments))
     assert done.returncode == code, done.stderr
     assert said in done.stderr + done.stdout and "Traceback" not in done.stderr
 
 
 def test_a_filter_that_is_none_says_so(sim_cohort) -> None:
-    done = sleepsearch("search", "REM", "--cohort", sim_cohort.root, "--where", "agge > 3")
+    done = ended("search", "REM", "--cohort", sim_cohort.root, "--where", "agge > 3")
     assert done.returncode == 1 and "age" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -132,5 +147,5 @@ def test_evaluate_prints_a_table_and_writes_page_and_card(sim_cohort, tmp_path: 
 
 
 def test_evaluate_names_the_tasks_that_there_are(sim_cohort) -> None:
-    done = sleepsearch("evaluate", "--cohort", sim_cohort.root, "--tasks", "stages")
+    done = ended("evaluate", "--cohort", sim_cohort.root, "--tasks", "stages")
     assert done.returncode == 1 and "there are: staging, events, retrieval" in done.stderr

@@ -227,6 +227,8 @@ def lay(sheet: Sheet, recording: RecordingClock, *, cohort: str | None = None) -
         kind: sheet.scope.get(kind) or coverage[kind] for kind in KINDS if kind in sheet.scope or kind in coverage
     }
     rules, why = table.rules_of(codes, [raw for _, _, _, raw in fixed]) if fixed else ("unknown", "")
+    if sheet.rules:
+        rules, why = sheet.rules, "the file says so"
     return Scoring(
         source=sheet.source,
         files=(sheet.path,) if sheet.path else (),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from encoders.errors import BadInput, UnreadableAnnotations
+from encoders.recordings.annotations import own
 from encoders.recordings.annotations.align import RecordingClock
 from encoders.recordings.annotations.sheet import Mark, Sheet
 from encoders.recordings.edf import EdfFile
@@ -20,7 +21,8 @@ def _mark(onset_s: float, duration_s: float | None, text: str) -> Mark:
 def embedded_sheet(recording: RecordingClock) -> Sheet | None:
     """The annotations inside the recording's own files, already on its timeline; None when there are none."""
     marks = [_mark(note.onset_s, note.duration_s, note.text) for note in recording.embedded]
-    return Sheet("edf+", None, marks, notes=["inside the recording"], free_text=True) if marks else None
+    sheet = Sheet("edf+", None, marks, notes=["inside the recording"], free_text=True)
+    return sheet if own.claim(sheet, own.stated([mark.text for mark in marks])) and marks else None
 
 
 def read_edfplus(path: Path) -> list[Sheet]:
@@ -39,9 +41,8 @@ def read_edfplus(path: Path) -> list[Sheet]:
             f"{path.name}: this EDF+ file holds no annotation; give the hypnogram or events file."
         )
     header = file.header
-    return [
-        Sheet(
-            "edf+", path, marks, zero="file", start=header.start, start_clock_s=header.start_clock_s,
-            repairs=list(header.repairs), free_text=True,
-        )
-    ]  # fmt: skip
+    sheet = Sheet(
+        "edf+", path, marks, zero="file", start=header.start, start_clock_s=header.start_clock_s,
+        repairs=list(header.repairs), free_text=True,
+    )  # fmt: skip
+    return [sheet] if own.claim(sheet, own.stated([mark.text for mark in marks])) else []

@@ -32,9 +32,11 @@ def annotation_stem(path: Path) -> str | None:
     suffix, stem = path.suffix.casefold(), path.stem
     if suffix not in _SUFFIXES or ".truth" in path.name.casefold() or _RESMED.fullmatch(stem):
         return None
-    if found := _SLEEP_EDF.fullmatch(stem):
+    if (found := _SLEEP_EDF.fullmatch(stem)) and suffix not in (".annot", ".eannot"):
         return found[1].casefold() if stem.casefold().endswith("hypnogram") else None
     bare = _SCORER.sub("", _ADDED.sub("", stem))
+    if (bare != stem or suffix in (".annot", ".eannot")) and (found := _SLEEP_EDF.fullmatch(bare)):
+        return found[1].casefold()  # what was made of a Sleep-EDF recording: SC4001E0-PSG_annotations.edf
     if suffix in (".edf", ".bdf", ".txt") and (
         bare == stem or (stem.casefold().endswith("sleepscoring") and suffix == ".txt")
     ):

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from encoders.errors import UnreadableAnnotations
-from encoders.recordings.annotations import table
+from encoders.recordings.annotations import own, table
 from encoders.recordings.annotations.sheet import Mark, Sheet, number, quoted, read_text, time_of_day
 from encoders.recordings.timeline import DAY_S
 from encoders.vocabulary import EPOCH_S
 
+EXPORT: Final = f"{own.MARK}_export"  # the class of the line by which an export of ours says whose it is
 _DATE: Final = re.compile(r"\d{1,2}[-/]\w{1,3}[-/]\d{2,4}-")
 _STAGE_CLASSES: Final = frozenset({"stage", "stages", "sleepstage", "sleep stage", "staging"})
 
@@ -51,11 +52,18 @@ def _is_listed(name: str, pair: str) -> bool:
     return table.event_of("luna annot", pair) not in (None, table.event_of("luna annot", name))
 
 
+def _meta(text: str) -> dict[str, str]:
+    """The `key=value` pairs of the sixth column; values without keys are left aside."""
+    pairs = (pair.partition("=") for pair in re.split(r"[|;]", text))
+    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
+
+
 def read_annot(path: Path) -> list[Sheet]:
     """A Luna `.annot` file; lines that cannot be read are counted, the file is refused when none can."""
     sheet = Sheet("luna annot", path, [], free_text=True)
-    rows: list[tuple[int, str, str | None, tuple[float, float | None, bool], str, bool]] = []
+    rows: list[tuple[int, str, str | None, tuple[float, float | None, bool], str, bool, dict[str, str]]] = []
     bad: list[str] = []
+    said: dict[str, str] = {}
     text = read_text(path, sheet.repairs)
     for i, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
@@ -71,6 +79,10 @@ def read_annot(path: Path) -> list[Sheet]:
         elif len(cells) in (4, 5):
             cells[2:2] = ["."] if len(cells) == 4 else []
         name, instance, channel, start, stop = cells[:5]
+        meta = _meta(cells[5]) if len(cells) > 5 else {}
+        if name == EXPORT:
+            said |= meta
+            continue
         began = _time(start)
         if table.is_ignored(name) and began is None:
             continue  # Luna's own bookkeeping rows, such as start_hms
@@ -78,9 +90,9 @@ def read_annot(path: Path) -> list[Sheet]:
             bad.append(f"line {i}: start {quoted(start)} is no time")
             continue
         label, is_stage = _text(name, instance)
-        rows.append((i, label, None if channel == "." else channel, began, stop, is_stage))
+        rows.append((i, label, None if channel == "." else channel, began, stop, is_stage, meta))
     for row, following in zip(rows, [*rows[1:], None], strict=False):
-        i, label, sensor, (start_s, length_s, is_clock), stop, is_stage = row
+        i, label, sensor, (start_s, length_s, is_clock), stop, is_stage, meta = row
         duration: float | None = None
         ended = _time(stop)
         if stop == "...":
@@ -99,8 +111,11 @@ def read_annot(path: Path) -> list[Sheet]:
         if duration is None or duration < 0:
             bad.append(f"line {i}: stop {quoted(stop)} is no time after the start")
         else:
-            sheet.marks.append(Mark(start_s, duration, label, sensor, is_stage=is_stage, is_clock=is_clock))
-    if not sheet.marks:
+            lowest_pct = number(meta.get("spo2_min_pct"))
+            sheet.marks.append(Mark(start_s, duration, label, sensor, lowest_pct, is_stage, is_clock))
+    if not own.claim(sheet, said):
+        return []
+    if not sheet.marks and not sheet.scope:
         raise UnreadableAnnotations(
             f"{path.name}: no line of this .annot file can be read; {bad[0] if bad else 'it has comments only'}."
         )

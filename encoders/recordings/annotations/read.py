@@ -1,5 +1,6 @@
 """Annotation files of one recording -> what each scorer says about it, the default scorer first."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,6 +44,10 @@ _READERS: Final[dict[str, Callable[[Path], list[Sheet]]]] = {
     "resmed": read_resmed,
     "noxturnal": read_noxturnal,
 }
+
+
+_NUMBERED: Final = re.compile(r" \d+$")  # `human 2` is a person too
+ECHO: Final = "our own export of the same scoring lies beside it, not read"
 
 
 def _read(path: Path, form: str | None) -> list[Sheet]:
@@ -115,7 +120,29 @@ def _drop_twins(sheets: list[Sheet]) -> list[Sheet]:
             kept.append(sheet)
         else:
             twin.notes.append("the Profusion XML of the same night is the same scoring, not read")
+    return _without_echoes(kept)
+
+
+def _without_echoes(sheets: list[Sheet]) -> list[Sheet]:
+    """Exports of ours only where no other file speaks for their scorer, and of several formats one."""
+    original = {_NUMBERED.sub("", sheet.scorer): sheet for sheet in sheets if not sheet.exported}
+    form: dict[str, str] = {}
+    kept: list[Sheet] = []
+    for sheet in sheets:
+        other = original.get(_NUMBERED.sub("", sheet.scorer))
+        if not sheet.exported:
+            kept.append(sheet)
+        elif other is not None:
+            if ECHO not in other.notes:
+                other.notes.append(ECHO)
+        elif form.setdefault(sheet.scorer, sheet.source) == sheet.source:
+            kept.append(sheet)
     return kept
+
+
+def default_first(scorings: Sequence[Scoring]) -> list[Scoring]:
+    """People before `auto:<tool>` before `device`, then who scored stages, then as they come."""
+    return sorted(scorings, key=lambda one: (not one.coverage, _rank(one.scorer), "stages" not in one.coverage))
 
 
 def read_annotations(
@@ -148,8 +175,7 @@ def read_annotations(
     for sheet in _drop_twins(sheets):
         with _left_out(sheet.path, refused):
             laid.append(lay(sheet, recording, cohort=cohort))
-    scorings = _one_per_scorer(laid)
-    scorings.sort(key=lambda one: (not one.coverage, _rank(one.scorer), "stages" not in one.coverage))
+    scorings = default_first(_one_per_scorer(laid))
     if scorer is not None and scorings:
         names = [one.scorer for one in scorings]
         if scorer not in names:

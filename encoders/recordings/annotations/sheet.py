@@ -53,6 +53,8 @@ class Sheet:
     skipped: list[str] = field(default_factory=list)  # lines that could not be read, in words
     repairs: list[Repair] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rules: str = ""  # as the file states them; else found from the codes
+    exported: bool = False  # by us: `own.py`
     free_text: bool = False  # marks may be a technician's notes about a person: seldom ones are counted, not quoted
 
 

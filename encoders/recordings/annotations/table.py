@@ -48,6 +48,7 @@ def _events(form: str) -> dict[str, str]:
 _COLUMN: Final = _lookup(_TOML["stages"]["column"], STAGES, "stages.column")
 _LIGHTS: Final = _lookup(_TOML["lights"], ("off", "on"), "lights")
 _IGNORED: Final = frozenset(fold(text) for text in _TOML["ignore"]["texts"])
+_IGNORED_STARTS: Final = tuple(text[:-1] for text in _IGNORED if text.endswith("*"))
 
 
 def stage_of(form: str, raw: str, *, in_column: bool = False) -> str | None:
@@ -79,8 +80,8 @@ def lights_of(raw: str) -> str | None:
 
 
 def is_ignored(raw: str) -> bool:
-    """Whether the text is housekeeping of the recorder, such as NSRR's `Recording Start Time`."""
-    return fold(raw) in _IGNORED
+    """Whether the text is housekeeping: NSRR's `Recording Start Time`, what our own exports add."""
+    return fold(raw) in _IGNORED or fold(raw).startswith(_IGNORED_STARTS)
 
 
 def rules_of(form: str, raws: Iterable[str]) -> tuple[str, str]:

@@ -30,13 +30,13 @@ or one row per epoch
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from encoders.errors import UnreadableAnnotations
-from encoders.recordings.annotations import table
+from encoders.recordings.annotations import own, table
 from encoders.recordings.annotations.codes import declared_codes, split_comments
 from encoders.recordings.annotations.sheet import Mark, Sheet, number, quoted, read_text, split_row
 from encoders.vocabulary import EPOCH_S, KINDS
@@ -50,6 +50,7 @@ _WORDS: Final = (
     "value",
 )  # text columns of events.tsv
 _PEOPLE: Final = re.compile(r"hum|expert|scorer|rater|consensus|majority|manual|technician", re.IGNORECASE)
+EXPORT: Final = f"{own.MARK}_export"  # in the JSON beside an export of ours: whose it is
 _SHOWN: Final = 5  # bad rows quoted in full; the rest is counted
 
 
@@ -165,15 +166,19 @@ def read_csv(path: Path) -> list[Sheet]:
     return list(sheets.values())
 
 
-def _levels(path: Path) -> dict[str, dict[str, str]]:
-    """`column -> code -> stage` from the `Levels` of the JSON beside an events.tsv; empty when there is none."""
-    sidecar = path.with_suffix(".json")
+def _sidecar(path: Path) -> dict[str, Any]:
+    """The JSON beside a table; empty when there is none."""
     try:
-        columns = json.loads(sidecar.read_text(encoding="utf-8"))
+        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _levels(sidecar: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """`column -> code -> stage` from the `Levels` of the JSON beside an events.tsv."""
     found: dict[str, dict[str, str]] = {}
-    for column, told in columns.items() if isinstance(columns, dict) else ():
+    for column, told in sidecar.items():
         levels = told.get("Levels") if isinstance(told, dict) else None
         for code, meaning in (levels or {}).items() if isinstance(levels, dict) else ():
             words = meaning.get("Description", "") if isinstance(meaning, dict) else str(meaning)
@@ -209,7 +214,8 @@ def read_bids(path: Path) -> list[Sheet]:
         raise UnreadableAnnotations(
             f"{path.name}: no column of stages or events in {', '.join(header)[:120]}; wanted 'stage' or 'trial_type'."
         )
-    levels = _levels(path)
+    sidecar = _sidecar(path)
+    levels = _levels(sidecar)
     boas = {"stage_hum", "stage_ai"} <= set(columns)
     sheets = {
         name: Sheet(
@@ -234,12 +240,18 @@ def read_bids(path: Path) -> list[Sheet]:
             if row[name] and not (words and row[name].casefold() == "n/a"):
                 sheet.marks.append(Mark(onset, duration, row[name], is_stage=True))
         if words and row[words].casefold() not in ("", "n/a"):
-            texts.marks.append(Mark(onset, duration, row[words], row.get("channel") or None))
+            sensor, lowest_pct = row.get("channel"), number(row.get("spo2_min_pct"))
+            texts.marks.append(Mark(onset, duration, row[words], None if sensor in ("", "n/a") else sensor, lowest_pct))
     people = next((sheet for sheet in sheets.values() if sheet.scorer.startswith("human")), None)
     if people is not None and texts.marks:
         people.marks += texts.marks
         people.own_codes = {**texts.own_codes, **people.own_codes}
         texts.marks = []
+    said = sidecar.get(EXPORT)
+    if isinstance(said, dict):
+        facts = {str(key): str(value) for key, value in said.items()}
+        claimed = [sheet for sheet in (*sheets.values(), texts) if own.claim(sheet, facts)]
+        return [sheet for sheet in claimed if sheet.marks] or claimed[:1]
     found = [sheet for sheet in (*sheets.values(), texts) if sheet.marks]
     if not found:
         raise UnreadableAnnotations(f"{path.name}: no usable row; {bad[0] if bad else 'it has a header only'}.")

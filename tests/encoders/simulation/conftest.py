@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from encoders.simulation import SimulatedNight, simulate, site_facts
 from encoders.simulation.night import Night, plan_night
 from encoders.simulation.people import draw_subject
 from encoders.simulation.render import render
@@ -30,3 +31,10 @@ def signals(sick: Night) -> dict[str, np.ndarray]:
         "nasal_pressure": 16, "thorax": 16, "abdomen": 16, "spo2": 1, "heart_rate": 1, "body_position": 1,
     }  # fmt: skip
     return render(sick, rates)
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimulatedNight]:
+    """The files of one short ideal night of each site, all of one subject. Read only."""
+    out = tmp_path_factory.mktemp("sites")
+    return {s: simulate(out / s, nights=1, seed=4, sites=[s], hours=0.5, ideal=True)[0] for s in site_facts()}

@@ -20,15 +20,6 @@ from encoders.simulation.night import Night
 from encoders.simulation.sites import amplify, prefilter, sensors
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimulatedNight]:
-    """One short night of each site."""
-    out = tmp_path_factory.mktemp("sites")
-    return {
-        site: simulate(out / site, nights=1, seed=4, sites=[site], hours=0.5, ideal=True)[0] for site in site_facts()
-    }
-
-
 def samples_hash(path: Path) -> str:
     with pyedflib.EdfReader(str(path)) as edf:
         digest = hashlib.sha256()
@@ -124,8 +115,8 @@ def test_profusion_and_edf_annotations_hold_every_epoch_of_the_truth(cohort: dic
     assert {"Lights off", "Lights on"} <= set(texts)
 
 
-def test_ideal_nights_have_no_faults_and_others_list_theirs(tmp_path: Path) -> None:
-    (ideal,) = simulate(tmp_path / "ideal", nights=1, seed=4, sites=["clinic"], hours=0.5, ideal=True)
+def test_ideal_nights_have_no_faults_and_others_list_theirs(cohort: dict[str, SimulatedNight], tmp_path: Path) -> None:
+    ideal = cohort["clinic"]
     assert pl.read_parquet(ideal.truth_events)["channel"].null_count() == pl.read_parquet(ideal.truth_events).height
     dirty = simulate(tmp_path / "dirty", nights=4, seed=4, sites=["clinic"], hours=0.5)
     tables = [pl.read_parquet(night.truth_events) for night in dirty]

@@ -1,6 +1,8 @@
 import json
+import os
 import pickle
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from encoders.models.small.inputs import NIGHT, prepare
 from encoders.recordings import build_epochs, epoch_grid, open_recording
 from encoders.simulation import simulate
 from encoders.training import cache
-from encoders.training.cache import EpochStore, build_cache
+from encoders.training.cache import EpochStore, build_cache, renew_facts
 from encoders.training.facts import INDEX, SLOTS, STAGE_LEVELS
 from encoders.training.labels import read_truth
 from encoders.training.people import Person, read_people
@@ -119,16 +121,50 @@ def test_what_stands_is_left_alone(nights: Path, own: Path) -> None:
     assert [done[1:] for done in seen] == [(1, 2), (2, 2)]
 
 
-def test_new_facts_are_counted_without_reading_a_recording(
-    nights: Path, own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def outdated(own: Path) -> dict[Path, np.ndarray]:
+    """Each folder with the bits that it had before another version counted them."""
     bits = {folder: np.load(folder / "bits.npy") for folder in EpochStore(own).folders}
     for folder in bits:
         np.save(folder / "bits.npy", np.zeros(1))
         row = json.loads((folder / "row.json").read_text())
         (folder / "row.json").write_text(json.dumps(row | {"facts": "of another version"}))
-    with pytest.raises(BadInput, match="another version"):
+    with pytest.raises(BadInput, match=r"another version.*renew_facts"):
         EpochStore(own)
+    return bits
+
+
+def test_facts_are_renewed_from_what_stands_in_the_folder(own: Path) -> None:
+    rows = {path: path.read_text() for path in own.rglob("row.json")}
+    bits = outdated(own)
+    assert renew_facts(own) == []
+    for folder, expected in bits.items():
+        assert (np.load(folder / "bits.npy") == expected).all()
+    assert {path: path.read_text() for path in rows} == rows
+    before = {path: path.stat().st_mtime_ns for path in own.rglob("*.*")}
+    assert renew_facts(own) == []  # of this version: left alone
+    assert {path: path.stat().st_mtime_ns for path in own.rglob("*.*")} == before
+    with pytest.raises(BadInput, match="no cached recording"):
+        renew_facts(own / "nothing")
+
+
+def test_what_can_not_be_renewed_is_listed_and_read_again(nights: Path, own: Path) -> None:
+    (first, kept), (second, expected) = sorted(outdated(own).items())
+    pl.read_parquet(first / "facts.parquet").drop("spo2_min_pct").write_parquet(first / "facts.parquet")
+    (failed,) = renew_facts(own)
+    assert failed["path"] == str(first) and "spo2_min_pct" in failed["error"]
+    assert (np.load(second / "bits.npy") == expected).all() and len(np.load(first / "bits.npy")) == 1
+    assert again(nights, own).skipped == 1
+    assert (np.load(first / "bits.npy") == kept).all() and renew_facts(own) == []
+    row = json.loads((first / "row.json").read_text())
+    (first / "row.json").write_text(json.dumps(row | {"inputs": 0}))
+    (failed,) = renew_facts(first)
+    assert "inputs are of another version" in failed["error"]
+
+
+def test_new_facts_are_counted_without_reading_a_recording(
+    nights: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bits = outdated(own)
     monkeypatch.setattr(cache, "open_recording", None)
     assert again(nights, own).skipped == 0
     for folder, expected in bits.items():
@@ -207,9 +243,23 @@ def test_epochs_without_any_sensor_are_dropped_unless_kept(built: Path, nights: 
     assert not (tmp_path / "none").exists()
 
 
+def _killed_by_mros(job: cache._Job) -> cache._Done:
+    if "mros" in job.source.id:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return cache._cache_recording(job)
+
+
 @pytest.mark.slow
-def test_two_processes_build_what_one_builds(nights: Path, built: Path, tmp_path: Path) -> None:
-    assert not again(nights, tmp_path, workers=2).failed
+def test_two_processes_build_what_one_builds_and_a_killed_one_costs_its_own_night(
+    nights: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "_cache_recording", _killed_by_mros)
+        report = again(nights, tmp_path, workers=2)
+    (failed,) = report.failed
+    assert "mros" in failed["path"] and "signal 9" in failed["error"] and len(report.folders) == 1
+    report = again(nights, tmp_path)
+    assert not report.failed and report.skipped == 1
     for path in built.rglob("*.npy"):
         other = np.load(tmp_path / path.relative_to(built))  # the last digit follows the number of threads
         np.testing.assert_allclose(np.load(path), other, rtol=2e-3, atol=1e-3)

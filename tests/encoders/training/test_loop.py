@@ -167,6 +167,7 @@ def test_what_comes_out_is_an_encoder_that_learnt(tmp_path: Path, config, run: R
     assert encoder.trained_on == tuple(card["trained_on"]) and len(card["trained_on"]) == 4
     assert not set(card["trained_on"]) & set(card["data"]["kept_apart_subjects"])
     assert card["objectives"].keys() == {"contrastive", "sigmoid", "masked", "dash"} and card["steps"] == 60
+    assert str(tmp_path) not in json.dumps(card)  # no folder of this machine
     assert TrainConfig.read(tmp_path / "out" / "train.toml") == longer.but({"sampling": {"bank": ""}})
 
 
@@ -202,7 +203,7 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path, config, run: Runs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "said"), [("sleeplm:random", "possible are scratch"), ("trained:/nowhere", "no weights there")]
+    ("start", "said"), [("hypnos", "possible are scratch"), ("trained:/nowhere", "no weights there")]
 )
 def test_a_start_that_is_none_says_what_is(tmp_path: Path, config, run: Runs, start: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):

@@ -12,6 +12,7 @@ import pytest
 
 from encoders.recordings import Epochs
 from encoders.vocabulary import CHANNELS
+from retrieval.evaluation.figures import interval
 from retrieval.evaluation.sample import Sample, draw_sample
 from tests.conftest import SimCohort
 
@@ -72,3 +73,9 @@ def tiny_sample(sim_cohort: SimCohort) -> Sample:
 def told_sample(tiny_sample: Sample) -> Sample:
     """The same epochs by an encoder that knows every caption: its vectors are those of the captions' words."""
     return replace(tiny_sample, vectors=tiny_sample.texts(tiny_sample.frame["text"].to_list()))
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of the bootstrap's draws: no test asks for the width of an interval to the last digit."""
+    monkeypatch.setitem(interval.__kwdefaults__, "draws", 40)

@@ -10,8 +10,9 @@ import pytest
 
 from encoders.vocabulary import CHANNELS
 from retrieval.evaluation.events import event_truths
-from retrieval.evaluation.localise import measure_localise, overlap, single_events, stretches
+from retrieval.evaluation.localise import measure_localise, overlap, single_events
 from retrieval.evaluation.sample import Sample
+from retrieval.occlusion import stretches
 from retrieval.zeroshot import find_task
 from tests.retrieval.evaluation.conftest import TinyEncoder
 
@@ -75,6 +76,53 @@ def test_steps_that_know_the_event_find_it() -> None:
 def test_an_encoder_without_steps_gives_a_note() -> None:
     (figure,) = measure_localise(sample_of(TinyEncoder()))
     assert figure.value is None and "tiny gives no vectors of steps" in figure.note
+
+
+class Checked(Seer):
+    """A model of steps whose score, with steps hidden, is how little of the arousal they were."""
+
+    model = SimpleNamespace(signals=None)
+
+
+class Few(SimpleNamespace):
+    """Epochs that can be picked from."""
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, at: Any) -> "Few":
+        return Few(steps=self.steps[at])
+
+
+class Read(Told):
+    """Ten epochs a recording."""
+
+    __slots__ = ()
+
+    def epochs(self, rows: Any = None) -> Iterator[Any]:
+        told = [one.steps for one in super().epochs(rows)]
+        yield from (Few(steps=np.concatenate(told[i : i + 10])) for i in range(0, len(told), 10))
+
+
+def test_what_was_named_is_taken_away_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(_: Any, epochs: Any, hide: np.ndarray) -> np.ndarray:
+        assert len(epochs) == len(hide)
+        return np.stack([-(epochs.steps[..., 0] * hide).sum(axis=1), np.zeros(len(hide))], axis=1)
+
+    sensors = SimpleNamespace(
+        modalities=("EEG", "belts"), named=np.zeros(10, int), checked=np.arange(10) < 8, lowers=np.arange(8) < 6
+    )
+    monkeypatch.setattr("retrieval.occlusion.embed_hidden", score)
+    monkeypatch.setattr("retrieval.evaluation.localise.check_sensors", lambda *_: sensors)
+    sample = sample_of(Checked())
+    sample = Read(sample.encoder, sample.frame, sample.vectors)
+    found = {f.measure: f for f in measure_localise(sample) if f.method == "zero-shot"}
+    seconds, sensor, shows = (
+        found[f"arousal named {what}"] for what in ("seconds matter", "sensor matters", "sensor shows it")
+    )
+    assert seconds.value == 1.0 and seconds.n == 40 and seconds.subjects == 4
+    assert sensor.value == pytest.approx(0.75) and sensor.n == 32
+    assert shows.value == 1.0 and shows.base_rate == pytest.approx(0.5)
 
 
 def test_stretches_are_those_of_a_slow_twin() -> None:

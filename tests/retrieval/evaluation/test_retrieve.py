@@ -43,6 +43,17 @@ def test_precision_shares_out_the_last_places_among_equals() -> None:
     assert np.isnan(top(np.array([0, 2]))) and np.isnan(top(np.array([0, 5])))  # none relevant that has a score
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_are_equals_like_others() -> None:
+    relevant = np.array([True, False, False, True, False])
+    for low, high in ((-np.inf, np.inf), (-2.0, 2.0)):
+        scores = np.array([high, high, 0.0, low, low])
+        assert precision_at(scores, relevant, 1)(np.arange(5)) == pytest.approx(1 / 2)
+        assert precision_at(scores, relevant, 4)(np.arange(5)) == pytest.approx(3 / 8)
+    nothing = precision_at(np.full(3, np.nan), np.ones(3, bool), 2)
+    assert np.isnan(nothing(np.arange(3)))
+
+
 def test_a_perfect_encoder_reaches_what_shared_captions_let_it(told: dict[tuple[str, str], Figure]) -> None:
     figure = told["R@10 signal to caption, 900 captions", "zero-shot"]
     assert figure.value == figure.detail["best_possible"] < 1 and figure.subjects == 5 and figure.n == 900

@@ -13,8 +13,9 @@ from encoders.recordings.timeline import Run
 from retrieval import Cohort, ingest
 from retrieval.evaluation import staging
 from retrieval.evaluation.sample import Sample, draw_sample
-from retrieval.evaluation.stager import YASA, _about, _epochs, yasa_stages
+from retrieval.evaluation.stager import YASA, yasa_stages
 from retrieval.evaluation.staging import Judge, measure_staging, stage_truth
+from retrieval.yasa_stages import about, whole_epochs
 from tests.real import ucddb018
 
 
@@ -23,15 +24,15 @@ def test_epochs_are_those_that_every_channel_covers_whole() -> None:
     ramp = np.arange(100 * 200, dtype=np.float32)
     eeg = [Run(5.0, 100.0, ramp[:10_000]), Run(130.0, 100.0, ramp[:7_000])]  # 5-105 s, 130-200 s
     eog = [Run(0.0, 100.0, ramp)]
-    numbers, epochs = _epochs([eeg, eog], 10.0)
+    numbers, epochs = whole_epochs([eeg, eog], 10.0)
     assert numbers == [0, 1, 2, 4, 5] and epochs.shape == (5, 2, 3000)  # 10-100 s, 130-190 s
     assert epochs[0, 0, 0] == 500 and epochs[1, 0, 0] == 3500 and epochs[3, 0, 0] == 0
     assert epochs[:, 1, 0].tolist() == [1000, 4000, 7000, 13000, 16000]
 
 
 def test_age_and_sex_are_given_together_or_not_at_all() -> None:
-    assert _about(61.0, "M") == {"age": 61.0, "male": True}
-    assert _about(None, "F") is _about(61.0, None) is _about(0.0, "F") is None
+    assert about(61.0, "M") == {"age": 61.0, "male": True}
+    assert about(None, "F") is about(61.0, None) is about(0.0, "F") is None
 
 
 def test_without_yasa_a_figure_says_how_to_install_it(tiny_sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:

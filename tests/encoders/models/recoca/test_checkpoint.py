@@ -101,7 +101,7 @@ def test_rotary_tables_that_differ_from_their_formula_are_refused(
 def test_the_published_size_is_385_million(config: ReCoCaConfig) -> None:
     from encoders.models import sleeplm
 
-    base = ReCoCaConfig.read(sleeplm._CONFIG)
+    base = ReCoCaConfig.read(sleeplm.PUBLISHED)
     model = empty_model(base, ("biosignals", "text", "text_decoder"))
     assert count_parameters(model) == 385_408_033 and len(model.state_dict()) == 557
     searching = count_parameters(empty_model(base, ("biosignals", "text")))

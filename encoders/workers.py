@@ -1,4 +1,4 @@
-"""Processes that read nights side by side: spawned, free of torch and FAISS, and each loss costs one file.
+"""Processes that read nights side by side: spawned, of one thread each, and each loss costs one file.
 
 A pool of the standard library gives up all its work when the kernel kills one process; here the parent holds one
 pipe a process, so a dead process is one failed job, and another is started in its place.
@@ -14,6 +14,7 @@ from encoders.errors import BadInput
 from encoders.threads import one_thread
 
 Work = Callable[[Any], Any]
+Outcome = tuple[Any, Any, str | None]  # a job, its result, its error: one of the two, never both
 
 
 def _serve(pipe: Connection, work: Work) -> None:
@@ -26,9 +27,13 @@ def _serve(pipe: Connection, work: Work) -> None:
         try:
             pipe.send((True, work(job)))
         except Exception as error:  # noqa: BLE001  one bad file must cost one job, whatever is wrong with it
-            text = " ".join(str(error).split())
-            # What is wrong with a user's file is said as it is; anything else is ours, and named.
-            pipe.send((False, text if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:300]}"))
+            pipe.send((False, reason(error)))
+
+
+def reason(error: Exception) -> str:
+    """In one line: what is wrong with a user's file as it is said, anything else is ours, and named."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:300]}"
 
 
 class _Worker:
@@ -55,13 +60,13 @@ def _fate(worker: _Worker) -> str:
     worker.process.join()
     code = worker.process.exitcode or 0
     if code == -signal.SIGKILL:
-        return "the reading process was killed (signal 9), as the kernel does when memory runs out; try --workers 1"
+        return "the reading process was killed (signal 9), as the kernel does when memory runs out; try fewer workers"
     return f"the reading process ended by itself (exit code {code})"
 
 
 def run_jobs(
     work: Work, jobs: Iterable[Any], workers: int, *, meanwhile: Callable[[], object] | None = None
-) -> Iterator[tuple[Any, Any, str | None]]:
+) -> Iterator[Outcome]:
     """Yield `(job, result, error)` in the order of completion; a job has a result or an error, never both.
 
     `work` is a function at the top of a module, called in spawned processes; what it raises becomes the error text.
@@ -98,3 +103,14 @@ def run_jobs(
     finally:
         for worker in pool:
             worker.close()
+
+
+def run_here(work: Work, jobs: Iterable[Any]) -> Iterator[Outcome]:
+    """The same in this process, one job after the other, where starting another would cost more than it saves."""
+    for job in jobs:
+        try:
+            result = work(job)
+        except Exception as error:  # noqa: BLE001  as above
+            yield job, None, reason(error)
+        else:
+            yield job, result, None

@@ -1,0 +1,141 @@
+"""What all of a night's epochs are together: their mean vector in each stage, and the means of its measures.
+
+Coarse and cheap: it ignores the order of the night, and is the first stage of whatever compares whole nights. Vectors
+are those of the signals where the cohort has an encoder that reads them, else those of the captions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from encoders.captions import load_measures, load_nights
+from encoders.models import Encoder
+from encoders.vocabulary import SLEEP_STAGES
+from index import Snapshot
+from retrieval.night_numbers import in_parts
+
+GROUPS = ("W", *SLEEP_STAGES, "all")
+FEWEST = 10  # epochs of a stage, for a mean of it
+# What says more of the recording than of the sleep.
+_NO_LIKENESS = {"lights_off_s", "lights_on_s", "unscored_min", "tib_min", "oximetry_h"}
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Where the vectors of epochs come from: a space, and whose they are (`signal` or `caption`)."""
+
+    space: str
+    collection: str
+
+    def of(self, snapshot: Snapshot, rows: pl.DataFrame) -> Floats:
+        """`(rows.height, dim)` for rows with `epoch_id` and `caption_id`; NaN where there is none or it is zero."""
+        ids = rows["epoch_id" if self.collection == "signal" else "caption_id"].to_numpy()
+        each, place = np.unique(ids, return_inverse=True)
+        vectors = snapshot.vectors(self.space, self.collection, each)
+        vectors[~np.any(vectors, axis=1)] = np.nan
+        return vectors[place]
+
+
+def vectors_for(encoder: Encoder, reader: Encoder | None) -> Vectors:
+    """Those of the signals where an encoder reads them, else those of the captions."""
+    return Vectors(reader.space, "signal") if reader else Vectors(encoder.space, "caption")
+
+
+def epochs_of(snapshot: Snapshot, recordings: Sequence[str]) -> pl.DataFrame:
+    """`recording epoch_id start_s caption_id` of these nights, in order of time."""
+    return snapshot.sql(
+        "SELECT recording, epoch_id, start_s, caption_id FROM epoch_rows JOIN names USING (recording) "
+        "ORDER BY recording, start_s",
+        names=pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}),
+    )
+
+
+def pool(snapshot: Snapshot, vectors: Vectors, stages: pl.DataFrame, recordings: Sequence[str]) -> Floats:
+    """The mean vector of each night in each of GROUPS, float32 `(nights, groups, dim)`.
+
+    NaN for fewer than FEWEST epochs. `stages` as `stages_of` gives them. Nights are read in parts: memory stays small.
+    """
+    found = []
+    for part in in_parts(recordings):
+        rows = epochs_of(snapshot, part).join(stages.select("epoch_id", "stage"), on="epoch_id", how="left")
+        values = vectors.of(snapshot, rows)
+        known = np.isfinite(values).all(axis=1)
+        number = {name: n for n, name in enumerate(part)}
+        night = rows["recording"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
+        stage = rows["stage"].fill_null("").to_numpy()
+        means = np.full((len(part), len(GROUPS), values.shape[1]), np.nan, np.float32)
+        for g, group in enumerate(GROUPS):
+            of = known & ((stage == group) | (group == "all"))
+            counts = np.bincount(night[of], minlength=len(part))
+            sums = np.zeros((len(part), values.shape[1]), np.float32)
+            np.add.at(sums, night[of], values[of])
+            enough = counts >= FEWEST
+            means[enough, g] = sums[enough] / counts[enough, None]
+        found.append(means)
+    return np.concatenate(found) if found else np.zeros((0, len(GROUPS), 0), np.float32)
+
+
+def pooled_cosines(means: Floats, night: int) -> Floats:
+    """The cosine of one night's means with every night's, `(nights,)`: the mean over the stages that both have.
+
+    Without such a stage, of all epochs; NaN where either has none. What all nights share is taken away before.
+    """
+    centred = means - _mean_over_nights(means)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=2, keepdims=True), 1e-9)
+    each = np.einsum("ngd,gd->ng", unit, unit[night])
+    by_stage, whole = each[:, :-1], each[:, -1]
+    shared = np.isfinite(by_stage)
+    mean = np.where(shared, by_stage, 0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
+    found: Floats = np.where(shared.any(axis=1), mean, whole)
+    return found
+
+
+def shared_mean(means: Floats) -> Floats:
+    """What all nights have in common, `(dim,)`: the mean over nights of the mean of all their epochs."""
+    shared: Floats = _mean_over_nights(means)[GROUPS.index("all")]
+    return shared
+
+
+def _mean_over_nights(means: Floats) -> Floats:
+    known = np.isfinite(means)
+    sums: Floats = np.where(known, means, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return sums
+
+
+def night_measures(snapshot: Snapshot, recordings: Sequence[str], only: Sequence[str] | None = None) -> pl.DataFrame:
+    """`recording`, and a column a number, in the order of `recordings`: the columns of `nights`, and the mean of each
+    measure of an epoch over sleep, or over all where nobody staged it. `only` names the measures of epochs wanted."""
+    known = snapshot.columns()
+    of_nights = [c for c, facts in load_nights().items() if facts["unit"] != "text" and c not in _NO_LIKENESS]
+    own = [c for c in of_nights if only is None and c in known]
+    numeric = [c for c in load_measures() if known.get(c) in ("DOUBLE", "FLOAT") and c in (only or load_measures())]
+    numeric = [c for c in numeric if c not in own]  # the lowest SpO2 is a number of both
+    asleep = "coalesce(nullif(stage, 'unscored') <> 'W', TRUE)"
+    means = "".join(f", avg({c}) FILTER ({asleep}) AS {c}" for c in numeric)
+    table = snapshot.sql(
+        f"SELECT e.*{''.join(f', n.{c}' for c in own)} FROM "
+        f"(SELECT recording{means} FROM epoch_rows GROUP BY recording) e JOIN nights n USING (recording)"
+    )
+    order = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String})
+    return order.join(table, on="recording", how="left", maintain_order="left")
+
+
+def measure_gaps(table: pl.DataFrame, night: int) -> tuple[Floats, int]:
+    """How far each night's measures lie from one night's, `(nights,)`: the mean difference in standard deviations over
+    the nights, of the measures that both have, NaN where they share none; and how many measures that night has."""
+    values = table.drop("recording").to_numpy().astype(np.float64)
+    known = np.isfinite(values)
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0).sum(axis=0) / counts
+    spread = np.sqrt(np.where(known, (values - mean) ** 2, 0).sum(axis=0) / counts)
+    z = values / np.where(spread > 0, spread, 1.0)
+    gaps = np.abs(z - z[night])
+    shared = np.isfinite(gaps)
+    found = np.where(shared, gaps, 0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
+    return np.where(shared.any(axis=1), found, np.nan), int(known[night].sum())
