@@ -1,5 +1,6 @@
 """From ranked epochs to hits: what is shown of each, and why it is there."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -103,6 +104,8 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
         lines.append(f"{condition.words}: {said or 'none was scored'}")
     if question.words:
         lines.append(f"caption near the words: cosine {ranked['dense']:.2f}")
+        if (z := ranked.get("signal_z", math.nan)) == z:
+            lines.append(f"signals near the words: {z:+.1f} standard deviations from the mean of those that match")
     return lines
 
 

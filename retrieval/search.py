@@ -49,8 +49,9 @@ _OF_PAIR = ("clear", *_EDGES, "said")
 class Ranked:
     """Epochs that answer, best first.
 
-    frame: `epoch_id recording epoch start_s score dense`, and for fact n `which<n>` (of its concepts, the one that
-    holds), `truth<n>` (null: not scored, but measured), `extent<n>` (seconds of the scored event in the epoch).
+    frame: `epoch_id recording epoch start_s score dense`, with a reader `signal_z` (NaN: no usable sensor), and for
+    fact n `which<n>` (of its concepts, the one that holds), `truth<n>` (null: not scored, but measured), `extent<n>`
+    (seconds of the scored event in the epoch).
     Where filter n relates epochs in time, `filter<n>_said` and, over all of them, `first last from_s to_s`: the epochs
     and seconds of the stretch that shows it. question: as asked, each filter saying what was found out about it.
     """
@@ -89,6 +90,7 @@ def rank(
     if not frame.height:
         return Ranked(question, frame, able, refused, "none: no row left to rank", ms, notes)
     scores, engine, dense = [], "none: the question left no words to embed", np.zeros(frame.height)
+    signal: NDArray[np.float64] | None = None
     if question.words:
         dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"].to_numpy(), exact, ms)
         notes += said
@@ -96,7 +98,8 @@ def rank(
             return Ranked(question, frame.clear(), able, refused, engine, ms, notes)
         scores.append(standardised(dense))
         if reader:
-            scores.append(_signal_scores(snapshot, reader, question.words, frame, exact, ms))
+            signal = _signal_scores(snapshot, reader, question.words, frame, exact, ms)
+            scores.append(np.nan_to_num(signal))
             engine += f"; signals by {reader.name}, {reader.runs_on}"
     began = time.perf_counter()
     for number, fact in enumerate(question.facts):
@@ -110,6 +113,8 @@ def rank(
             scores.append(standardised(frame[f"filter{number}_clear"].to_numpy()))
     score = np.mean(scores, axis=0) if scores else np.zeros(frame.height)
     frame = frame.with_columns(pl.Series("score", score), pl.Series("dense", dense))
+    if signal is not None:
+        frame = frame.with_columns(pl.Series("signal_z", signal))
     frame = frame.sort(["score", "epoch_id"], descending=[True, False])
     ms["fuse"] = _since(began)
     return Ranked(question, frame, able, refused, engine, ms, notes)
@@ -286,7 +291,7 @@ def _by_id(found: SearchResult, query: int, ids: NDArray[Any]) -> NDArray[Any]:
 def _signal_scores(
     snapshot: Snapshot, reader: Encoder, words: str, frame: pl.DataFrame, exact: bool, ms: dict[str, float]
 ) -> NDArray[np.float64]:
-    """z of the cosine between the words and each row's signals; zero where no sensor of the encoder was usable."""
+    """z of the cosine between the words and each row's signals; NaN where no sensor of the encoder was usable."""
     began = time.perf_counter()
     query = reader.embed_texts([words])
     ms["embed"] += _since(began)
@@ -294,7 +299,7 @@ def _signal_scores(
     able = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {' OR '.join(seen)}")["epoch_id"].to_numpy()
     ids = frame["epoch_id"].to_numpy()
     asked = np.intersect1d(ids, able)
-    z = np.zeros(len(ids))
+    z = np.full(len(ids), np.nan)
     if not len(asked):
         return z
     most = min(len(asked), _SIGNALS_MOST)

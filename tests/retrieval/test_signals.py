@@ -64,7 +64,8 @@ def test_questions_use_the_words_likeness_to_signals(grown: tuple[Path, Path]) -
     n = 1 + len(question.facts)
     expected = (n * alone + (cosine - cosine.mean()) / cosine.std()) / (n + 1)
     assert np.allclose(both.frame["score"].to_numpy(), expected, atol=0.02)
-    assert cohort.search("quiet sleep", k=3).hits
+    hits = cohort.search("quiet sleep", k=3).hits
+    assert hits and all(any(line.startswith("signals near the words: ") for line in hit.why) for hit in hits)
 
 
 def test_generated_captions_stand_apart_from_measured_ones_with_their_caveats(grown: tuple[Path, Path]) -> None:
