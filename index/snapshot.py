@@ -97,6 +97,11 @@ class Snapshot:
         return True
 
     @property
+    def root(self) -> Path:
+        """The cohort's directory."""
+        return self._layout.root
+
+    @property
     def number(self) -> int:
         return self._state.manifest.snapshot
 

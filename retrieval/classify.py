@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from encoders.errors import BadInput
 from encoders.models import Encoder
 from index import Snapshot
-from retrieval.calibration import Calibrated, calibrate, two_groups
+from retrieval.calibration import Calibrated, calibrate
 from retrieval.compared import Agreement, Codes, agreement_of, auc_of, truth_of
 from retrieval.evaluation.sample import Sample, named_in
 from retrieval.evaluation.sensors import usable
 from retrieval.evaluation.staging import smoothed_scores, stage_task
 from retrieval.search import matching
 from retrieval.smoothing import load_transitions
-from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, cosines, label_vectors, open_task
+from retrieval.spaces import public_name
+from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, epoch_scores, nearest, open_task
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
 
-_AT_ONCE = 50_000
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
@@ -107,7 +107,7 @@ def classify(
     # Whole nights: smoothing hears them.
     frame, asked, codes, sources = frame.filter(kept), asked[kept], truth.codes[kept], truth.sources[kept]
     sets = task.sensors or tuple((channel,) for channel in reader.channels)
-    scores = _scores(snapshot, reader, task, labels, frame, progress)
+    scores = epoch_scores(snapshot, reader, task, labels, frame["epoch_id"].to_numpy(), progress)
     scores[~usable(frame, sets)] = np.nan
     smoothing = None
     if smooth:
@@ -126,7 +126,7 @@ def classify(
         given, sure = _likeliest(scores, fitted.threshold)
         notes.append(fitted.words())
     else:
-        given, sure, rule = _nearest(scores, counts, presence=task.asks_presence)
+        given, sure, rule = nearest(scores, counts, presence=task.asks_presence)
         notes += [fitted, *rule]
     given[~known] = -1
     if abstain is not None:
@@ -168,15 +168,15 @@ def _readable(task: PromptTask, reader: Encoder) -> tuple[PromptTask, list[str]]
     notes = []
     if task.name == "staging" and (merged := stage_task(reader)).name != task.name:
         task = merged
-        notes.append(f"{reader.name} does not tell N1 from N2, so the task is {task.name}")
+        notes.append(f"{public_name(reader)} does not tell N1 from N2, so the task is {task.name}")
     if not task.sensors:
         return task, notes
     sets = tuple(members for members in task.sensors if set(members) <= set(reader.channels))
     if not sets:
         wanted = " or ".join(" with ".join(members) for members in task.sensors)
         raise BadInput(
-            f"{task.name} needs {wanted}, which {reader.name} does not read; it reads {', '.join(reader.channels)}. "
-            "What was scored of it can be searched: sleepsearch search."
+            f"{task.name} needs {wanted}, which {public_name(reader)} does not read; it reads "
+            f"{', '.join(reader.channels)}. What was scored of it can be searched: sleepsearch search."
         )
     return replace(task, sensors=sets), notes
 
@@ -211,40 +211,11 @@ def _frame(snapshot: Snapshot, task: PromptTask, reader: Encoder) -> pl.DataFram
     )
 
 
-def _scores(
-    snapshot: Snapshot, reader: Encoder, task: PromptTask, labels: tuple[str, ...], frame: pl.DataFrame,
-    progress: Progress | None,
-) -> Floats:  # fmt: skip
-    """Cosines `(n, labels)`; NaN where nothing was embedded."""
-    directions = label_vectors(task, reader.embed_texts)[[list(task.labels).index(label) for label in labels]]
-    ids = frame["epoch_id"].to_numpy()
-    parts = []
-    for first in range(0, len(ids), _AT_ONCE):
-        parts.append(cosines(snapshot.vectors(reader.space, "signal", ids[first : first + _AT_ONCE]), directions))
-        if progress:
-            progress("", min(first + _AT_ONCE, len(ids)), len(ids))
-    return np.concatenate(parts).astype(np.float64)
-
-
 def _likeliest(chances: Floats, threshold: Floats | None) -> tuple[Codes, Floats]:
     """The label's number of each row, and its probability."""
     filled = np.nan_to_num(chances, nan=-1.0)
     given = filled.argmax(axis=1) if threshold is None else (filled[:, 1] >= threshold).astype(np.int64)
     return given, np.take_along_axis(chances, given[:, None], axis=1)[:, 0]
-
-
-def _nearest(scores: Floats, counts: NDArray[np.bool_], *, presence: bool) -> tuple[Codes, Floats, list[str]]:
-    """The label's number of each row, its margin, and the rule in words where it is not simply the nearest."""
-    if not presence:
-        top = np.sort(scores, axis=1)
-        return np.nan_to_num(scores, nan=-2.0).argmax(axis=1), top[:, -1] - top[:, -2], []
-    difference = scores[:, 1] - scores[:, 0]
-    cut = max(0.0, two_groups(difference[counts]))
-    rule = (
-        f"the rule: present where an epoch is nearer to it than to absent by more than {cut:.3f}, the larger of zero "
-        "and of where these epochs part into two groups; it does not know how frequent it is"
-    )
-    return (difference > cut).astype(np.int64), np.abs(difference - cut), [rule]
 
 
 def _about(frame: pl.DataFrame, reader: Encoder) -> list[str]:
@@ -253,7 +224,7 @@ def _about(frame: pl.DataFrame, reader: Encoder) -> list[str]:
     if unknown := frame.filter(~pl.col("subject_known").fill_null(False))["recording"].n_unique():
         notes.append(f"{unknown} nights name no subject, and each counts as one of its own")
     if seen := frame.filter(named_in(frame, reader.trained_on))["subject"].n_unique():
-        notes.append(f"{reader.name} was trained on {seen} of these subjects: agreement with them flatters it")
+        notes.append(f"{public_name(reader)} was trained on {seen} of these subjects: agreement with them flatters it")
     if frame["simulated"].any():
         notes.append("simulated nights")
     return notes

@@ -85,7 +85,9 @@ def why(ranked: dict[str, Any], row: dict[str, Any], question: Question) -> list
     lines = []
     for number, fact in enumerate(question.facts):
         concept = fact.concepts[ranked[f"which{number}"]]
-        if not ranked[f"truth{number}"]:
+        if ranked.get(f"told{number}"):
+            lines.append(f"{fact.words}: told from the signals, not scored")
+        elif not ranked[f"truth{number}"]:
             column = str(concept.evidence)
             lines.append(f"{fact.words}: {column} = {_short(row[column])} (measured, not scored)")
         elif concept.kind == "position":

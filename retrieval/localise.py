@@ -22,6 +22,7 @@ from retrieval.evaluation.sensors import usable
 from retrieval.occlusion import SecondsCheck, check_seconds, check_sensors, stretches, tells_steps
 from retrieval.question import read_question
 from retrieval.search import standardised
+from retrieval.spaces import public_name
 from retrieval.zeroshot import cosines
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def locate_words(
         if progress:
             progress(at.recording, 1, 1)
     if len(rows) and not tells_steps(reader):
-        notes.append(f"{reader.name} gives no vectors of steps within an epoch: no seconds are named")
+        notes.append(f"{public_name(reader)} gives no vectors of steps within an epoch: no seconds are named")
     return Located(words, at.recording, str(frame["subject"][0]), curve, _events(snapshot, at.recording),
                    tuple(moments), refused, agrees, notes)  # fmt: skip
 
@@ -218,7 +219,7 @@ def _sensors(words: str, reader: Encoder) -> list[Sets]:
         if not read:
             wanted = " or ".join(" with ".join(chosen) for chosen in sets)
             raise BadInput(
-                f"{fact.words!r} is shown by {wanted}, which {reader.name} does not read; it reads "
+                f"{fact.words!r} is shown by {wanted}, which {public_name(reader)} does not read; it reads "
                 f"{', '.join(reader.channels)}. What was scored of it can be searched: sleepsearch search."
             )
         found.append(read)

@@ -19,7 +19,8 @@ from encoders.models import Encoder
 from encoders.vocabulary import SLEEP_STAGES
 from index import Snapshot
 from retrieval.smoothing import load_transitions, smooth_nights, usual_temperature
-from retrieval.zeroshot import label_scores
+from retrieval.spaces import public_name
+from retrieval.zeroshot import label_scores, usable_sql
 
 _NIGHTS_AT_ONCE = 64  # whose vectors are held in memory
 
@@ -59,6 +60,8 @@ def _staged(snapshot: Snapshot, reader: Encoder, epochs: pl.DataFrame) -> pl.Dat
     task = stage_task(reader)
     vectors = np.nan_to_num(snapshot.vectors(reader.space, "signal", epochs["epoch_id"].to_numpy()))
     scores = label_scores(vectors, task, reader.embed_texts)
+    seen = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {usable_sql(task.sensors, snapshot.columns())}")
+    scores[~np.isin(epochs["epoch_id"].to_numpy(), seen["epoch_id"].to_numpy())] = np.nan
     if not np.isfinite(scores).any():
         return epochs
     transitions = load_transitions().merged(task.means()).ordered(list(task.labels))
@@ -71,7 +74,7 @@ def _staged(snapshot: Snapshot, reader: Encoder, epochs: pl.DataFrame) -> pl.Dat
     stage = [labels[i] if i >= 0 else None for i in best]
     return epochs.with_columns(
         pl.Series("stage", stage, dtype=pl.String),
-        pl.Series("staged_by", [reader.name if s else None for s in stage], dtype=pl.String),
+        pl.Series("staged_by", [public_name(reader) if s else None for s in stage], dtype=pl.String),
     )
 
 

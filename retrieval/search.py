@@ -4,7 +4,8 @@ Filters (numbers, negations, people, times) and facts that somebody scored decid
 relates epochs or events in time is `retrieval.relations`. A measure says nothing of an epoch in which an artifact was
 scored, unless the question includes such epochs: they are counted as `quality`, as are those of a bad signal, of which
 nothing is measured. Facts that
-nobody scored, but a sensor can grade (deep sleep from the EEG), are there from a stated value on, and rank. The rank
+nobody scored, but a sensor can grade (deep sleep from the EEG), are there from a stated value on, and rank; where the
+cohort has an encoder that reads signals it tells unscored stages, and what no measure grades (told.py). The rank
 score of an epoch is
 
     mean of  z(cosine of question and caption)  ·  z(cosine of question and signals)  ·  z(each fact)
@@ -33,6 +34,8 @@ from index import SearchResult, Snapshot
 from retrieval.asked import Filter, Question
 from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql
 from retrieval.relations import Pair, Run, Window, evaluate, long_enough
+from retrieval.spaces import public_name
+from retrieval.told import told
 
 _SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
 _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest share the last one's score
@@ -84,7 +87,7 @@ def rank(
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
-    frame, able, refused, question = _candidates(snapshot, question, where)
+    frame, able, refused, question = _candidates(snapshot, question, where, reader)
     notes += _about_nights(snapshot, question)
     ms["filter"] = _since(began)
     if not frame.height:
@@ -100,14 +103,19 @@ def rank(
         if reader:
             signal = _signal_scores(snapshot, reader, question.words, frame, exact, ms)
             scores.append(np.nan_to_num(signal))
-            engine += f"; signals by {reader.name}, {reader.runs_on}"
+            engine += f"; signals by {public_name(reader)}, {reader.runs_on}"
     began = time.perf_counter()
     for number, fact in enumerate(question.facts):
         z, unscored = _fact_scores(frame, number)
         scores.append(z)
-        if unscored:
+        heard = int(frame[f"told{number}"].sum())
+        if reader and heard:
+            notes.append(
+                f"{fact.words!r} was not scored in {heard} epochs; {public_name(reader)} tells it from their signals"
+            )
+        if unscored > heard:
             by = ", ".join(dict.fromkeys(str(c.evidence) for c in fact.concepts if c.evidence))
-            notes.append(f"{fact.words!r} was not scored in {unscored} epochs and was measured there by {by}")
+            notes.append(f"{fact.words!r} was not scored in {unscored - heard} epochs and was measured there by {by}")
     for number, condition in enumerate(question.filters):
         if condition.rank_by or isinstance(condition.relation, Pair):
             scores.append(standardised(frame[f"filter{number}_clear"].to_numpy()))
@@ -124,7 +132,7 @@ def rank(
 
 
 def _candidates(
-    snapshot: Snapshot, question: Question, where: str | None
+    snapshot: Snapshot, question: Question, where: str | None, reader: Encoder | None
 ) -> tuple[pl.DataFrame, int, dict[str, int], Question]:
     """Rows that may be hits; how many could answer; how many could not, by reason; the filters with what they found."""
     known = snapshot.columns()
@@ -146,6 +154,8 @@ def _candidates(
     asked = [f"filter{n}" for n, f in enumerate(question.filters) if not isinstance(f.relation, Run)]
     asked += [f"fact{n}" for n in range(len(question.facts))]
     for number, fact in enumerate(question.facts):
+        for j, concept in enumerate(fact.concepts):
+            frame = _told_columns(snapshot, reader, concept, f"fact{number}_{j}", frame)
         frame = _fact_columns(frame, number, len(fact.concepts))
     refused = dict.fromkeys(REASONS, 0)
     for name in asked:
@@ -193,7 +203,7 @@ def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
 
 
 def _fact_columns(frame: pl.DataFrame, number: int, concepts: int) -> pl.DataFrame:
-    """Adds `fact<n>` (null where nobody can say), `which<n>`, `truth<n>`, `extent<n>`, `grade<n>` and the reason."""
+    """Adds `fact<n>` (null: nobody can say), `which<n>`, `truth<n>`, `extent<n>`, `grade<n>`, `told<n>`, the reason."""
     names = [f"fact{number}_{j}" for j in range(concepts)]
     holds = [pl.coalesce(f"{name}_truth", f"{name}_measured") for name in names]
 
@@ -205,9 +215,32 @@ def _fact_columns(frame: pl.DataFrame, number: int, concepts: int) -> pl.DataFra
     return frame.with_columns(
         pl.any_horizontal(holds).alias(f"fact{number}"),
         pl.coalesce(pl.when(there).then(j) for j, there in enumerate(holds)).alias(f"which{number}"),
-        *(first(of, holds).alias(f"{of}{number}") for of in ("truth", "extent", "grade")),
+        *(first(of, holds).alias(f"{of}{number}") for of in ("truth", "extent", "grade", "told")),
         first("reason", [there.is_null() for there in holds]).alias(f"fact{number}_reason"),
     )
+
+
+def _told_columns(
+    snapshot: Snapshot, reader: Encoder | None, concept: Concept, name: str, frame: pl.DataFrame
+) -> pl.DataFrame:
+    """Adds `<name>_told`: whether an encoder's word stands in `<name>_measured`, since nobody scored the epoch.
+
+    Of stages the encoder is asked first, of all else what a sensor measured: a count of seconds without airflow needs
+    no likeness to words.
+    """
+    scored = frame[f"{name}_truth"].is_not_null()
+    found = told(snapshot, reader, concept) if reader and not scored.all() else None
+    if found is None:
+        return frame.with_columns(pl.lit(False).alias(f"{name}_told"))
+    frame = frame.join(found, on="epoch_id", how="left", maintain_order="left")
+    decides = ~scored & frame["there"].is_not_null()
+    if concept.kind != "stage":
+        decides &= frame[f"{name}_measured"].is_null()
+    columns = {f"{name}_measured": "there", f"{name}_grade": "grade"}
+    return frame.with_columns(
+        *(pl.when(decides).then(pl.col(of)).otherwise(pl.col(own)).alias(own) for own, of in columns.items()),
+        decides.alias(f"{name}_told"),
+    ).drop("there", "grade")
 
 
 def _concept_sql(concept: Concept, name: str, known: dict[str, str], spoilt: str) -> list[str]:
@@ -315,12 +348,15 @@ def _fact_scores(frame: pl.DataFrame, number: int) -> tuple[NDArray[np.float64],
     """z of one fact over the rows, and how many rows have it measured, not scored; zero where there is no value."""
     scored = frame[f"truth{number}"].is_not_null().to_numpy()
     extent, grade = (frame[f"{c}{number}"].cast(pl.Float64).to_numpy() for c in ("extent", "grade"))
-    timed = scored & ~np.isnan(extent)
+    timed, by_words = scored & ~np.isnan(extent), frame[f"told{number}"].to_numpy()
     z = np.zeros(frame.height)
     for which in frame[f"which{number}"].unique():
         own = (frame[f"which{number}"] == which).to_numpy()
         known = own & ~np.isnan(grade)
-        for rows, values in ((own & timed, extent), (known & scored & ~timed, grade), (known & ~scored, grade)):
+        for rows, values in (
+            (own & timed, extent), (known & scored & ~timed, grade), (known & ~scored & ~by_words, grade),
+            (known & by_words, grade),
+        ):  # fmt: skip
             z[rows] = standardised(values[rows])
     return z, int((~scored).sum())
 

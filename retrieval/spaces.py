@@ -1,19 +1,26 @@
 """Which encoder a cohort's questions use, and how a caption becomes a vector of it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from encoders.models import TEXT_ENCODER
+from encoders.models import TEXT_ENCODER, Encoder
 from index import Snapshot
 
 
 def encoder_of(snapshot: Snapshot) -> str:
     """The encoder of the cohort's default space, by the name that leads back to its weights."""
     return str(snapshot.spaces().get(snapshot.default_space or "", {}).get("encoder", TEXT_ENCODER))
+
+
+def public_name(encoder: Encoder) -> str:
+    """An encoder's name as it may be shown and passed on: folders of this machine may hold a person's name."""
+    scheme, _, path = encoder.name.partition(":")
+    return f"{scheme}:{Path(path).name}" if Path(path).is_absolute() else encoder.name
 
 
 def caption_vectors(

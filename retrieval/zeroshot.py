@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 
 from encoders.captions import load_lexicon
 from encoders.errors import BadInput
+from encoders.models import Encoder
+from index import Snapshot
+from retrieval.calibration import two_groups
 
 PRESENT, ABSENT = "present", "absent"
+_AT_ONCE = 50_000
 Embed = Callable[[Sequence[str]], NDArray[Any]]  # texts to unit vectors (texts, dim), as `Encoder.embed_texts`
 
 
@@ -121,6 +125,46 @@ def presence_scores(vectors: NDArray[Any], task: PromptTask, embed: Embed) -> ND
     at = {label: i for i, label in enumerate(task.labels)}
     difference: NDArray[np.float32] = scores[:, at[PRESENT]] - scores[:, at[ABSENT]]
     return difference
+
+
+def epoch_scores(
+    snapshot: Snapshot, reader: Encoder, task: PromptTask, labels: Sequence[str], ids: NDArray[Any],
+    progress: Callable[[str, int, int], None] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Cosines `(n, labels)` of these epochs' signals with each label; NaN where nothing was embedded."""
+    directions = label_vectors(task, reader.embed_texts)[[list(task.labels).index(label) for label in labels]]
+    parts = [np.zeros((0, len(labels)), np.float32)]
+    for first in range(0, len(ids), _AT_ONCE):
+        parts.append(cosines(snapshot.vectors(reader.space, "signal", ids[first : first + _AT_ONCE]), directions))
+        if progress:
+            progress("", min(first + _AT_ONCE, len(ids)), len(ids))
+    return np.concatenate(parts).astype(np.float64)
+
+
+def nearest(
+    scores: NDArray[np.float64], counts: NDArray[np.bool_], *, presence: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
+    """The label's number of each row, its margin, and the rule in words where it is not simply the nearest.
+
+    `presence`: the two columns are absent and present. `counts` are the rows by which their groups are parted.
+    """
+    if not presence:
+        top = np.sort(scores, axis=1)
+        return np.nan_to_num(scores, nan=-2.0).argmax(axis=1), top[:, -1] - top[:, -2], []
+    difference = scores[:, 1] - scores[:, 0]
+    cut = max(0.0, two_groups(difference[counts]))
+    rule = (
+        f"the rule: present where an epoch is nearer to it than to absent by more than {cut:.3f}, the larger of zero "
+        "and of where these epochs part into two groups; it does not know how frequent it is"
+    )
+    return (difference > cut).astype(np.int64), np.abs(difference - cut), [rule]
+
+
+def usable_sql(sets: Iterable[Sequence[str]], known: Mapping[str, str]) -> str:
+    """SQL for an epoch in which all sensors of one of the sets are usable; `known` are the columns that exist."""
+    columns = [[f"ok_{channel.lower()}" for channel in chosen] for chosen in sets]
+    there = [" AND ".join(f"coalesce({c}, FALSE)" for c in chosen) for chosen in columns if known.keys() >= set(chosen)]
+    return " OR ".join(there) or "FALSE"
 
 
 # ---- reading a task

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from retrieval.evaluation.retrieve import measure_retrieve
 from retrieval.evaluation.sample import Sample, draw_sample
 from retrieval.evaluation.staging import measure_staging
 from retrieval.evaluation.subsets import measure_subsets
+from retrieval.spaces import public_name
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
@@ -121,24 +121,18 @@ def evaluate(
             notes.append(f"{doing}: nothing here is labelled for it, or the encoder does not offer it.")
         figures += [replace(figure, subset=subset) for figure in found] if subset else found
     return Evaluation(
-        _without_folders(model.name), model.space, model.runs_on, tuple(model.channels), tuple(model.trained_on),
+        public_name(model), model.space, model.runs_on, tuple(model.channels), tuple(model.trained_on),
         tuple(model.caveats),
         _facts(cohort, sample), tuple(figures), tuple(notes), round(time.monotonic() - began, 1), code_version(),
     )  # fmt: skip
-
-
-def _without_folders(name: str) -> str:
-    """An encoder's name as it may be passed on: folders of this machine may hold a person's name."""
-    scheme, _, path = name.partition(":")
-    return f"{scheme}:{Path(path).name}" if Path(path).is_absolute() else name
 
 
 def _notes(model: Encoder, seen: NDArray[np.bool_]) -> list[str]:
     notes = []
     if not model.channels:
         notes.append(
-            f"{model.name} reads no signals: it compares words with captions, and stages and events are asked of "
-            "captions that leave out what was scored."
+            f"{public_name(model)} reads no signals: it compares words with captions, and stages and events are asked "
+            "of captions that leave out what was scored."
         )
     if seen.any():
         notes.append(
