@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
@@ -59,6 +59,11 @@ class Cohort:
         self.root = Path(root)
         self.snapshot = Snapshot.open(self.root)
         self._encoder_name, self._device = encoder or encoder_of(self.snapshot), device
+
+    @classmethod
+    def open(cls, root: Path | str, *, encoder: str | None = None, device: str = "auto") -> Self:
+        """The cohort in the directory `root`, by its own encoder or a named one that it has vectors of."""
+        return cls(root, encoder=encoder, device=device)
 
     def __repr__(self) -> str:
         return f"Cohort({self.root.name}, snapshot {self.snapshot.number}, {self._encoder_name})"

@@ -1,9 +1,20 @@
 """What a question brings back: hits that say why, and an answer that says what was searched and what could not be."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import polars as pl
+
+from encoders.captions import PARTS
 from encoders.recordings.timeline import clock
+
+# One a field of Hit; `night` is the caption of a hit that is a whole night.
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "recording": pl.String, "subject": pl.String, "start_s": pl.Float64, "stop_s": pl.Float64, "clock": pl.String,
+    "score": pl.Float64, "stage": pl.String, "stage_source": pl.String, "events": pl.List(pl.String),
+    "caption": pl.Struct(dict.fromkeys((*PARTS, "night"), pl.String)), "substitutes": pl.List(pl.String),
+    "why": pl.List(pl.String), "simulated": pl.Boolean,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,11 @@ class Answer:
     notes: list[str] = field(default_factory=list)
     understood: list[str] = field(default_factory=list)
 
+    def frame(self) -> pl.DataFrame:
+        """One row a hit, one column a field of `Hit`; `events`, `substitutes` and `why` are lists, `caption` a struct
+        by part, null where there is nothing to say."""
+        return pl.DataFrame([asdict(hit) for hit in self.hits], schema=_COLUMNS)
+
     def to_json(self) -> dict[str, Any]:
         """The answer as plain values, in the shape that `search --json` prints."""
-        from dataclasses import asdict
-
         return asdict(self)

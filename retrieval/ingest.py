@@ -42,6 +42,10 @@ class IngestReport:
     snapshot: int | None = None
     agreement: list[dict[str, Any]] = field(default_factory=list)  # of `retrieval.scorers`, all nights together
 
+    def frame(self) -> pl.DataFrame:
+        """One row a file that could not be read: path, error."""
+        return pl.DataFrame(self.failed, schema={"path": pl.String, "error": pl.String})
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         return asdict(self)

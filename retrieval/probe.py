@@ -189,6 +189,8 @@ def splits(strata: Rows, subjects: Sequence[str], folds: int, seed: int) -> list
     """Training and test rows of each fold: no subject on both sides, the strata spread evenly."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    if np.bincount(strata).max() < folds:  # bins too small to be spread over the folds
+        strata = np.zeros_like(strata)
     found = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer nights than folds

@@ -47,6 +47,12 @@ class AlikeNights(Answer):
 
     alignments: list[Alignment] = field(default_factory=list)
 
+    def frame(self) -> pl.DataFrame:
+        """One row a night, as `Answer.frame`, with the `likeness` of the nights laid over each other."""
+        return Answer.frame(self).with_columns(
+            pl.Series("likeness", [found.likeness for found in self.alignments], pl.Float64)
+        )
+
 
 def similar_nights(
     snapshot: Snapshot, encoder: Encoder, recording: str, *, where: str | None, k: int, reader: Encoder | None = None,

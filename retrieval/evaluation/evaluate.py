@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from encoders.errors import BadInput
@@ -66,6 +67,12 @@ class Evaluation:
     notes: tuple[str, ...]
     seconds: float
     code: str
+
+    def frame(self) -> pl.DataFrame:
+        """One row a figure, without its curves and tables."""
+        rows = [figure.to_json() for figure in self.figures]
+        numbers = dict.fromkeys(("value", "low", "high", "base_rate"), pl.Float64)
+        return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None).drop("detail", strict=False)
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as plain values."""

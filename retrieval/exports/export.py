@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from encoders.errors import BadInput
 from index.layout import code_version
 from retrieval.exports import annot, bids, clips, edfplus, tables, vectors
@@ -53,6 +55,11 @@ class ExportReport:
     provenance: dict[str, Any]
     left_out: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)  # {"file", "error"}: one never stops the others
+
+    def frame(self) -> pl.DataFrame:
+        """One row a file: its name in `out`, and why it could not be written, else null."""
+        rows = [*({"file": name, "error": None} for name in self.files), *self.failed]
+        return pl.DataFrame(rows, schema={"file": pl.String, "error": pl.String})
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -135,8 +142,6 @@ def _recordings(cohort: "Cohort", where: str | None) -> tuple[str, ...]:
     names = cohort.snapshot.sql("SELECT recording FROM recordings ORDER BY recording")["recording"].to_list()
     if where is None:
         return tuple(names)
-    import polars as pl
-
     rows = pl.DataFrame({"epoch_id": cohort.snapshot.rows(where)}, schema={"epoch_id": pl.Int64})
     found = cohort.snapshot.sql("SELECT DISTINCT recording FROM epoch_rows JOIN rows USING (epoch_id)", rows=rows)
     kept = set(found["recording"])

@@ -1,8 +1,9 @@
-"""Vectors of the cohort's default space: NumPy with a table of ids beside it, or one Arrow file with both.
+"""Vectors of the cohort: NumPy with a table of ids beside it, or one Arrow file with both.
 
-`signal` has a row an epoch, `caption` a row a distinct caption (`caption_id` is a column of the epochs' table). They
-are unit vectors, float32 `(n, dim)`; an epoch that the encoder's sensors don't reach has a vector of zeros, `readable`
-false: unknown, near nothing. Ids without a vector are left out.
+`signal` has a row an epoch, `caption` a row a distinct caption (`caption_id` is a column of the epochs' table), each of
+the cohort's default space or, where that has none, of the first that has. They are unit vectors, float32 `(n, dim)`; an
+epoch that the encoder's sensors don't reach has a vector of zeros, `readable` false: unknown, near nothing. Ids without
+a vector are left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -58,13 +59,15 @@ class _Held:
 
 
 def _pieces(order: Order, kinds: dict[str, Callable[[_Held, Path], list[str]]]) -> Sequence[Piece]:
-    snapshot, space = order.snapshot, order.snapshot.default_space
-    if space is None:
-        return []
+    snapshot = order.snapshot
+    there = snapshot.info()["spaces"]
+    spaces = sorted(there, key=lambda space: space != snapshot.default_space)
     wanted = pl.DataFrame({"epoch_id": snapshot.rows(order.where)}, schema={"epoch_id": pl.Int64})
-    collections = snapshot.info()["spaces"][space]["collections"]
     made = []
-    for collection in (c for c in _KEYS if c in collections):
+    for collection in _KEYS:
+        space = next((space for space in spaces if collection in there[space]["collections"]), None)
+        if space is None:
+            continue
         held = _held(order, space, collection, snapshot.sql(_TABLES[collection], wanted=wanted))
         name = f"{folder_name(space)}.{collection}"
         made += [Piece(name + suffix, partial(write, held)) for suffix, write in kinds.items() if held.table.height]

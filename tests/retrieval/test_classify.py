@@ -137,7 +137,8 @@ def test_calibrated_by_others_a_leaning_of_the_words_is_mended(sim_cohort: SimCo
     assert calibrated.agreement.macro_f1 > plain.agreement.macro_f1 + 0.1
     chances = calibrated.frame().select("score_absent", "score_present").drop_nulls()
     assert (chances.sum_horizontal() - 1).abs().max() < 1e-6  # type: ignore[operator]
-    assert any("Platt" in note and "5 labelled subjects" in note for note in calibrated.notes)
+    labelled = f"{calibrated.agreement.interval['subjects']} labelled subjects"
+    assert any("Platt" in note and labelled in note for note in calibrated.notes)
     one = cohort.snapshot.sql("SELECT recording FROM recordings LIMIT 1").item()
     alone = classify(cohort, "respiratory_event", where=f"recording = '{one}'", calibrated=True)
     assert alone.calibrated  # the other nights are still there to learn from

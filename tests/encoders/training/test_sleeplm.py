@@ -228,7 +228,10 @@ def test_what_comes_out_is_a_sleeplm_that_learnt(
                 assert torch.equal(kept[key.removeprefix(prefix)], value)
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert found.trained_on == tuple(card["trained_on"]) and set(SleepLM.trained_on) < set(found.trained_on)
-    assert set(found.trained_on) - set(SleepLM.trained_on) and card["started_from"] == longer.model.start
+    assert (
+        set(found.trained_on) - set(SleepLM.trained_on)
+        and card["started_from"] == f"sleeplm:{Path(longer.model.start.partition(':')[2]).name}"
+    )
     assert not found.merges_stages and len(found.caveats) == 1  # stages and captions were learnt here
     texts = found.embed_texts(["Deep sleep.", "Awake."])
     assert texts.shape == (2, found.dim) and np.isfinite(texts).all()

@@ -64,7 +64,7 @@ def test_a_real_night_of_one_eeg_gives_the_figures_that_yasa_is_known_for(shared
     pytest.importorskip("yasa")
     ucddb018(tmp_path, shared_data, staged=True)
     ingest([tmp_path], tmp_path / "cohort")
-    sample = draw_sample(Cohort(tmp_path / "cohort", device="cpu"), load_encoder(device="cpu"))
+    sample = draw_sample(Cohort(tmp_path / "cohort", device="cpu"), load_encoder("text:minilm", device="cpu"))
     said = {f.measure: f.value for f in Judge(sample, stage_truth(sample), 0).by_yasa()}
     assert said["macro-F1"] == pytest.approx(0.69, abs=0.02) and said["kappa"] == pytest.approx(0.81, abs=0.02)
     assert said["N1 F1"] == pytest.approx(0.26, abs=0.05) and said["N3 F1"] == pytest.approx(0.98, abs=0.02)

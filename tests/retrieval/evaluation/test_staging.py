@@ -132,7 +132,7 @@ def test_nothing_is_said_where_nobody_scored_stages() -> None:
 def test_an_encoder_that_merges_n1_and_n2_is_asked_for_four_stages() -> None:
     encoder = Reader()
     encoder.merges_stages = {"N1": "light", "N2": "light"}
-    assert stage_task(encoder) is find_task("staging_light")  # type: ignore[arg-type]
+    assert stage_task(encoder) == find_task("staging_light")  # type: ignore[arg-type]
     stages, _ = nights()
     place = {"W": 0, "N1": 1, "N2": 1, "N3": 2, "REM": 3}
     sample = sample_of(stages, np.eye(5)[[place[str(stage)] for stage in stages]], encoder=encoder)

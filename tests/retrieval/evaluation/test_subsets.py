@@ -70,4 +70,4 @@ def test_events_are_asked_of_sensors_that_can_show_them_alone(tiny_sample: Sampl
 
 
 def test_an_encoder_of_sentences_has_no_sensors(tiny_sample: Sample) -> None:
-    assert measure_subsets(replace(tiny_sample, encoder=load_encoder(device="cpu"))) == []
+    assert measure_subsets(replace(tiny_sample, encoder=load_encoder("text:minilm", device="cpu"))) == []

@@ -281,7 +281,7 @@ def test_vectors_and_their_ids_are_those_of_the_snapshot(scored: Path, tmp_path:
     ids, vectors = pl.read_parquet(ids_at), np.load(npy)
     wanted = cohort.snapshot.sql("SELECT DISTINCT caption_id FROM epoch_rows WHERE stage = 'N3' ORDER BY caption_id")
     assert ids["caption_id"].to_list() == wanted["caption_id"].to_list() and ids["readable"].all()
-    space = cohort.snapshot.default_space or ""
+    space = cohort.encoder.space
     assert np.array_equal(vectors, cohort.snapshot.vectors(space, "caption", wanted["caption_id"].to_numpy()))
     (arrow,) = tmp_path.glob("*.caption.arrow")
     assert np.array_equal(np.stack(pl.read_ipc(arrow)["vector"].to_numpy()), vectors)
