@@ -25,6 +25,11 @@ class Filter:
     says: str = ""
     relation: Relation | None = None
 
+    @property
+    def of_people(self) -> bool:
+        """Whether it says who is meant, and nothing of what happens in the epoch."""
+        return bool(self.columns) and set(self.columns) <= {"age", "sex", "bmi"}
+
     def __str__(self) -> str:
         return f"{self.words}: {self.sql}" + (f" ({self.says})" if self.says else "")
 

@@ -27,7 +27,7 @@ BESIDE_S = 5.0  # `without`, of two events that no link tells of
 
 _SOON = r"(?:(?:directly|immediately|shortly|soon|right|just|closely|promptly|quickly|straight)\s+)?"
 _THAT = (
-    r"(?:[\s,;:(]|\b(?:that|which|who|and(?=\s+then)|but(?=\s+(?:not|without))|is|are|was|were|be|being|been|has|have|had|occur(?:s|red|ring)?|happen(?:s|ed|ing)?|"
+    r"(?:[\s,;:(]|\b(?:that|which|who|and(?=\s+then)|but(?=\s+(?:not|without))|is|are|was|were|be|being|been|has|have|had|each|all|always|usually|occur(?:s|red|ring)?|happen(?:s|ed|ing)?|"
     r"start(?:s|ed|ing)?|begin(?:s|ning)?|began|com(?:es?|ing)|came|appear(?:s|ed|ing)?|aris(?:es?|ing)|seen|found|scored|"
     r"events?|epochs?|periods?|episodes?|sleep)\b)*"
 )
@@ -36,18 +36,22 @@ _A = (
     r"preceding|previous|prior|onset\s+of|epochs?\s+of|stage|an\s+epoch\s+of)\b)*\s*"
 )
 _NOT = r"(?P<no>(?:not|never|no\s+longer|n['’]t|don['’]?t|doesn['’]?t|without|isn['’]?t|aren['’]?t|wasn['’]?t|weren['’]?t|do\s+not|does\s+not|did\s+not)\s+(?:being\s+|be\s+)?)?"  # noqa: E501
-_WITHIN = rf"within\s+(?:the\s+)?(?:(?:first|next|last|previous|following)\s+)?{DURATION}\s*"
+_SPAN = (
+    r"(?:within|inside|in\s+under|(?:in|during)(?=\s+the\b)|(?:in\s+)?(?:(?:no|not)\s+more|less|fewer)\s+than|under|up\s+to|"
+    r"at\s+most|<\s?=?|≤)\s*"
+)
+_WITHIN = rf"{_SPAN}(?:the\s+)?(?:(?:first|next|last|previous|following)\s+)?{DURATION}\s*"
 # What stands between the two, by what it says of the left one: `left` comes first, `right` does, `near`, `link`.
 _CUES: dict[str, str] = {
     "right": rf"{_SOON}(?:(?:after|following)(?:\s+the\s+end\s+of)?|post|behind|subsequent\s+to|due\s+to|"
     r"(?:preceded|caused|triggered|provoked|induced|brought\s+on)\s+by|resulting\s+from|secondary\s+to|in\s+response\s+to)",
     "left": rf"{_SOON}(?:before|preceding|precedes?|prior\s+to|ahead\s+of|followed\s+{_SOON}by|(?:and\s+)?then|→|->|"
     r"=>|into|lead(?:s|ing)?\s+(?:up\s+)?to|led\s+to|caus(?:es?|ing)|trigger(?:s|ing)?|provok(?:es?|ing)|produc(?:es?|ing)|"
-    r"result(?:s|ing|ed)?\s+in|induc(?:es?|ing)|(?:progress|chang|turn)(?:s|es|ing)?\s+(?:in)?to)",
+    r"result(?:s|ing|ed)?\s+in|induc(?:es?|ing)|(?:progress|chang|turn|evolv|morph)(?:s|es|ing)?\s+(?:in)?to|giv(?:es?|ing)\s+way\s+to|(?:and|with)\s+(?:an?\s+)?subsequent)",
     "ends": r"(?:end(?:s|ed|ing)?|terminat(?:es|ed|ing))\s+(?:in|with|by)|with\s+a\s+terminal",
-    "link": r"with|(?:linked|associated|together|combined|accompanied|coupled)\s+(?:to|with|by)|that\s+ha(?:s|ve)",
-    "none": r"without|lacking|(?:with|and|but|has|have|having)\s+no|free\s+(?:of|from)|un(?:accompanied|followed)\s+by|"
-    r"in\s+the\s+absence\s+of",
+    "link": r"with|w/(?!o)|(?:linked|associated|together|combined|accompanied|coupled)\s+(?:to|with|by)|"
+    r"that\s+ha(?:s|ve)",
+    "none": rf"{phrases.WITHOUT}|(?:with|and|but|has|have|having)\s+(?:no|zero|nil)|un(?:accompanied|followed)\s+by",
 }  # fmt: skip
 _PLAIN = {name: re.compile(rf"{_THAT}{_NOT}(?:{cue}){_A}") for name, cue in _CUES.items()}
 _TIMED = re.compile(
@@ -60,6 +64,7 @@ _MOVES = re.compile(
     r"(?:\b(?:transitions?|changes?|switch(?:es)?|shifts?|passage|going|goes|moving|moves?|passing|progression)\s+)?\bfrom\s+(?:the\s+)?$"
     r"|\b(?:transitions?|transitioning|changes?|switch(?:es)?|shifts?)\s+(?:of\s+|out\s+of\s+)?$"
 )
+_FROM = re.compile(r"\s*(?:up\s+)?(?:from|out\s+of)\s+")  # `waking up from REM`
 _TO = re.compile(rf"\s*(?:sleep\s*)?[\s-]*(?:in)?to[\s-]*{_A}")
 _EDGE = re.compile(r"\s+(?:sleep\s+)?(?:onset|offset|ends?|latency|study|quality)\b")  # `after sleep onset`
 _MOVE_NOUN = re.compile(r"\s+(?:sleep\s+)?(?:transitions?|changes?|switch(?:es)?|shifts?)\b")
@@ -107,12 +112,16 @@ def _pair(
     gap, length, cue_start = _bared(text, left, right, between)
     start, stop = left.start, right.stop
     staged = _kind(left, lexicon) == "stage", _kind(right, lexicon) == "stage"
+    if not between and _TIMED.fullmatch(text, left.stop, right.start):  # `arousal < 5 s after an apnea`
+        gap, length, cue_start = text[left.stop : right.start], None, left.stop
     within, timed, denied = None, None, False
     name = next((name for name, cue in _PLAIN.items() if (timed := cue.fullmatch(gap))), "")
     if not name and (timed := _TIMED.fullmatch(gap)):
         name = next(g for g in ("right", "left", "near") if timed[g])
     if not name and (timed := _BY_WITHIN.fullmatch(gap)):
         name = "left" if timed["how"] == "followed" else "right"
+    if not name and all(staged) and _FROM.fullmatch(gap) and left.concept and left.concept.id == "wake":
+        name = "right"
     if timed is None and all(staged) and _TO.fullmatch(gap):
         before, after = _MOVES.search(text[: left.start]), _MOVE_NOUN.match(text, right.stop)
         if before or after:
@@ -197,7 +206,13 @@ def _bared(text: str, left: Match, right: Match, between: Sequence[Match]) -> tu
         before = re.sub(r"\b(?:in|during|on|while)\s+(?:the\s+)?$", "", gap[: m.start - left.stop])
         gap = before + " " + gap[m.stop - left.stop :]
     first = next(iter(comparisons(gap)), None)
-    if first and phrases.LINK.fullmatch(gap[: first.start]) and not gap[: first.start].rstrip().endswith("within"):
+    before = gap[: first.start].rstrip() if first else ""
+    if (
+        first
+        and phrases.LINK.fullmatch(gap[: first.start])
+        and not before.endswith("within")
+        and first.said != "within"
+    ):
         lasting = first.unit in SECONDS and left.concept is not None and left.concept.kind == "event"
         rest = gap[first.stop :]
         if lasting and not between:

@@ -5,7 +5,7 @@ What it reads, each into a visible filter (`Filter.sql` over the view `epochs`) 
     SpO2 below 85 % · heart rate over 100 · HR 40-50 · AHI of at least 15 · 30 or more events per hour   numbers
     hypopneas longer than 20 s · apneas lasting over a minute · more than two arousals                    events
     without arousals or desaturations · no apnea · not REM · non-supine · apnea-free · never below 90     negations
-    women over 60 · men aged 40 to 50 · 70-year-old · older than 65                                       people
+    women over 60 · men in their forties · 72F · octogenarians · BMI above 30                              people
 
 Times within a night (`first third of the night`, `after 2 am`, `for at least 5 minutes`) are read by `retrieval.times`,
 events and stages in their order (`arousal within 30 s after a hypopnea`, `REM then wake`) by `retrieval.orders`, and
@@ -21,24 +21,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from encoders.captions import Concept, Lexicon, Match, Quantity, load_lexicon, load_measures
+from encoders.captions import Concept, Lexicon, Match, Quantity, load_measures
 from retrieval import phrases
 from retrieval.asked import Fact, Filter, Question
 from retrieval.concepts import event_name, holds, measured
-from retrieval.numbers import SECONDS, Comparison, comparisons
+from retrieval.numbers import SECONDS, Comparison, both, comparisons, factor_of
 from retrieval.orders import orders
+from retrieval.people import age_asked, beside, people
+from retrieval.remains import GAP, left_over, unread
 from retrieval.times import Reading, bare_runs, periods, read_windows, run_of
 from retrieval.unanswerable import unanswerable
+from retrieval.vocabulary import is_name, meant_by, question_lexicon, worse_of
 
 _EXCLUSIVE = ("stage", "position")  # an epoch has one of each
-_FAMILY = {
-    "beats/min": "/min",
-    "breaths/min": "/min",
-    "1/min": "/min",
-    "1/h": "/h",
-}  # a quantity's unit as numbers.UNITS
 _LONGEST = 2000  # characters; a sentence encoder takes less
-_GAP = "\0"  # stands for what was read
 
 __all__ = ["Fact", "Filter", "Question", "event_name", "measured", "read_question"]
 Span = tuple[int, int]
@@ -46,7 +42,7 @@ Span = tuple[int, int]
 
 def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
     """The question in `text`: its filters, facts and remaining words (module docstring: the grammar)."""
-    reader = _Reader(text[:_LONGEST], lexicon or load_lexicon())
+    reader = _Reader(text[:_LONGEST], lexicon or question_lexicon())
     if len(text) > _LONGEST:
         reader.notes.append(f"only the first {_LONGEST} of {len(text)} characters were read")
     reader.times()
@@ -57,9 +53,13 @@ def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
     reader.negations()
     reader.alternatives()
     filters = tuple(f for _, f in sorted(reader.filters, key=lambda pair: pair[0]))
-    rest = reader.leftover([*reader.gaps, *(m.span for m in reader.matches)])
-    words = reader.leftover(reader.gaps, but=reader.kept)
-    return Question(text, filters, tuple(reader.facts), words, rest, tuple(reader.unread()), reader.include_bad)
+    gaps, matches = reader.gaps, reader.matches
+    rest = left_over(text[:_LONGEST], matches, [*gaps, *(m.span for m in matches)])
+    words = left_over(text[:_LONGEST], matches, gaps, but=reader.kept)
+    read = [*gaps, *((item.start, item.stop) for item in reader.items)]
+    loose = [m for m in matches if m.quantity and m not in reader.held]
+    notes = (*reader.notes, *unread(reader.text, text, matches, read, loose, reader.notes))
+    return Question(text, filters, tuple(reader.facts), words, rest, notes, reader.include_bad)
 
 
 @dataclass(slots=True)
@@ -77,9 +77,9 @@ class _Item:
 class _Reader:
     def __init__(self, text: str, lexicon: Lexicon) -> None:
         self.original = text
-        self.text = "".join(c.lower() if len(c.lower()) == 1 else "?" for c in text).replace(_GAP, " ")
+        self.text = "".join(c.lower() if len(c.lower()) == 1 else "?" for c in text).replace(GAP, " ")
         self.lexicon = lexicon
-        self.matches = lexicon.find(self.text)
+        self.matches = [m for m in lexicon.find(self.text) if not is_name(self.text, m)]
         self.held: list[Match] = []  # matches that belong to an item
         self.items: list[_Item] = []
         self.filters: list[tuple[int, Filter]] = []  # with where each was said
@@ -136,8 +136,9 @@ class _Reader:
 
     def numbers(self) -> None:
         """Give each comparison to what stands before it, else to what follows, else to the people it is said of."""
-        waiting = []
-        for c in comparisons(self.text):
+        waiting: list[Comparison] = []
+        overs = [m.span() for m in phrases.OVERS.finditer(self.text)]
+        for c in self._facing([c for c in comparisons(self.text) if not any(a <= c.start < b for a, b in overs)]):
             inside = [m for m in self.matches if m.start < c.stop and c.start < m.stop]
             if any(m.start <= c.start or m.concept for m in inside):
                 continue  # `stage 3`, `ODI 3 %`: the number is part of a name
@@ -146,7 +147,7 @@ class _Reader:
                 continue
             waiting += [] if self._owned_before(c) else [c]
         for c in waiting:
-            if self._owned_after(c) or self._age(c) or c.said == "to":
+            if self._owned_after(c) or self._age(c) or c.said in ("to", "through"):
                 continue
             if lasting := run_of(self.text, self.original, c, self.matches):
                 self._take(lasting)
@@ -155,14 +156,31 @@ class _Reader:
                 self.gaps.append((c.start, c.stop))
             else:
                 self.notes.append(f"{self.said(c.start, c.stop)!r} was not read: it is not clear what is compared")
-        for reading in bare_runs(self.text, self.original):
+        for reading in bare_runs(self.text, self.original, [m for m in self.matches if m not in self.held]):
             if not any(item.start < reading.stop and reading.start < item.stop for item in self.items):
                 self._take(reading)
+
+    def _facing(self, found: list[Comparison]) -> Iterator[Comparison]:
+        """All of them but those on both sides of what they compare, which are taken: `5 <= AHI < 15`."""
+        while found:
+            c = found.pop(0)
+            m = next((m for m in self.matches if m.start >= c.stop), None)
+            if c.said == "reversed" and found and m and m.quantity and not self.text[c.stop : m.start].strip():
+                one = both(c, found[0])
+                if (
+                    one
+                    and phrases.LINK.fullmatch(self.text, m.stop, found[0].start)
+                    and factor_of(m.quantity.unit, one)
+                ):
+                    self._compared(m.quantity, one, factor_of(m.quantity.unit, one) or 1.0, m, (c.start, one.stop))
+                    found.pop(0)
+                    continue
+            yield c
 
     def _owned_before(self, c: Comparison) -> bool:
         places = [m for m in self.matches if m.stop <= c.start and m.concept and m.concept.kind in _EXCLUSIVE]
         m = next((m for m in reversed(self.matches) if m.stop <= c.start and m not in places), None)
-        if m is None or m in self.held:
+        if m is None or m in self.held or c.said == "reversed":
             return False
         between = [p for p in places if p.start >= m.stop]  # `apneas in REM longer than 20 s`
         link = phrases.LINK.fullmatch(self._without(between, m.stop, c.start))
@@ -171,14 +189,14 @@ class _Reader:
             return False
         asked = c.inverse() if link["denied"] else c
         if m.concept and (name := event_name(m.concept)) and c.unit in SECONDS:
-            longest = f"{name}_longest_s"
+            longest, asked = f"{name}_longest_s", asked.directed(">") or asked
             says = f"length of the longest {m.concept.say[0]} that overlaps the epoch"
             condition = self._condition(asked, longest, SECONDS[c.unit], (m.start, c.stop), says)
             if not asked.some:
                 condition = replace(condition, sql=f"{condition.sql} AND {longest} > 0")
             return self._hold(_Item(m.start, c.stop, [condition], m.concept, (m.stop, c.stop), longest), m)
         for quantity in [m.quantity] if m.quantity else self._meant(m, c):
-            if (factor := _factor(quantity, c)) is not None:
+            if (factor := factor_of(quantity.unit, c)) is not None:
                 return self._compared(quantity, asked, factor, m, (m.start, c.stop))
         return False
 
@@ -193,6 +211,8 @@ class _Reader:
     def _meant(self, m: Match, c: Comparison) -> list[Quantity]:
         """What an event's words stand for beside a number: `desaturation > 4 %`, `SpO2 drops below 85 %`."""
         of = [q for q in self.lexicon.quantities.values() if m.concept and q.of == m.concept.id and q.asked]
+        if m.concept and (name := meant_by(m.concept.id)) in self.lexicon.quantities:
+            return [self.lexicon.quantities[name or ""]]
         inner = Lexicon({}, self.lexicon.quantities).find(m.text)
         return [q for q in of if q.asked[0] <= c.low < q.asked[1]] or [i.quantity for i in inner if i.quantity]
 
@@ -201,9 +221,14 @@ class _Reader:
             gap = self.text[c.stop : m.start] if m.start >= c.stop else ""
             if m in self.held or m.stop <= c.start or not phrases.BACK_LINK.fullmatch(gap):
                 continue
-            if m.quantity and (factor := _factor(m.quantity, c)) is not None:
+            if m.quantity and (factor := factor_of(m.quantity.unit, c)) is not None:
                 return self._compared(m.quantity, c, factor, m, (c.start, max(m.stop, c.stop)))
-            if m.concept and m.start >= c.stop and (name := event_name(m.concept)):
+            for meant in (
+                self._meant(m, c) if m.concept and c.unit and m.start >= c.stop else ()
+            ):  # `> 4 % desaturation`
+                if (factor := factor_of(meant.unit, c)) is not None:
+                    return self._compared(meant, c, factor, m, (c.start, m.stop))
+            if m.concept and m.start >= c.stop and (name := event_name(m.concept)) and (c := c.directed(">") or c):
                 if c.unit is None and not phrases.PER_TIME.match(self.text, m.stop):
                     column, says = f"n_{name}", f"{m.concept.say[0]}s that overlap the epoch"
                 elif c.unit in SECONDS and re.match(r"\s*of\b", gap):
@@ -217,10 +242,17 @@ class _Reader:
 
     def _compared(self, q: Quantity, c: Comparison, factor: float, m: Match, span: Span) -> bool:
         """The quantity's column for what is said: the extreme that decides, or the statistic that is named."""
+        directed = c.directed(worse_of(q.id))
+        if directed is None:
+            return False
+        c = directed
         near = [o for o in self.matches if o.stop <= m.start and not self.text[o.stop : m.start].strip(" -")]
         statistic = phrases.STATISTIC.search(self.text[: m.start])
-        column = q.mean if c.high is not None else q.low if c.below else q.high
-        if c.symbol in ("no <", "no >"):  # what is denied is the extreme: `never below 90` is of the lowest value
+        averaged = m.stop <= c.start and re.search(r"\baverag\w+", self.text[m.stop : c.start])
+        column = q.mean if c.high is not None or averaged else q.low if c.below else q.high
+        if (
+            c.symbol in ("no <", "no >") and not averaged
+        ):  # what is denied is the extreme: `never below 90` is of the lowest value
             column = q.low if c.symbol == "no <" else q.high
         wrong = None
         if q.level != "epoch" and near and near[-1].concept and near[-1].concept.kind in _EXCLUSIVE:
@@ -257,37 +289,41 @@ class _Reader:
 
     def _age(self, c: Comparison) -> bool:
         """A number of years: said so, or of people, or `older than`."""
-        person = next((p for p in phrases.PERSON.finditer(self.text) if self._beside(p.end(), c.start)), None)
-        years = c.unit == "years" or re.search(r"\b(?:older|younger)\b", self.text[c.start : c.stop]) is not None
-        if c.unit not in (None, "years") or not (years or person) or phrases.OTHER_UNIT.match(self.text, c.stop):
-            return False
-        span = (person.start() if person and person["any"] else c.start, c.stop)
-        self._person(span, c.sql("age"), "age")
-        return True
+        if span := age_asked(self.text, c):
+            self._person(span, c.sql("age"), "age")
+        return span is not None
 
     def people(self) -> None:
-        """Exact ages and sexes; `women over 60` is one thing said, so that `or` takes it whole."""
-        for old in phrases.OLD.finditer(self.text):
-            if not any(item.start < old.end() and old.start() < item.stop for item in self.items):
-                years = int(old["a"] or old["b"])
-                self._person(old.span(), f"age >= {years} AND age < {years + 1}", "age")
-        for person in phrases.PERSON.finditer(self.text):
-            if not person["any"]:
-                self._person(person.span(), f"sex = '{'F' if person['F'] else 'M'}'", "sex")
+        """Exact ages, sexes and words for an age; `women over 60` is one thing said, so that `or` takes it whole."""
+        for person in people(self.text, self.original):
+            ages = [item for item in self.items if any(f.columns == ("age",) for f in item.filters)]
+            of = self.items if person.exact else ages
+            taken = any(item.start < person.stop and person.start < item.stop for item in of)
+            for sql, column in person.conditions:
+                next_to = any(self._close(person.start, person.stop, item) for item in ages)
+                if (column == "sex" and not person.exact) or not (
+                    taken or (column == "age" and not person.exact and next_to)
+                ):
+                    self._person((person.start, person.stop), sql, column)
+
+    def _close(self, start: int, stop: int, item: _Item) -> bool:
+        """Whether an item is beside what is said, or beside the people that follow it: `adult women over 60`."""
+        follow = phrases.PERSON.match(self.text, stop + len(self.text[stop:]) - len(self.text[stop:].lstrip()))
+        ends = (stop, follow.end() if follow else stop)
+        return any(beside(self.text, end, item.start) for end in ends) or beside(self.text, item.stop, start)
 
     def _person(self, span: Span, sql: str, column: str) -> None:
         condition = Filter(self.said(*span), sql, (column,), says=f"{column} of the subject")
         for other in self.items:
-            if other.sort == "person" and (self._beside(span[1], other.start) or self._beside(other.stop, span[0])):
+            if other.sort == "person" and (
+                beside(self.text, span[1], other.start) or beside(self.text, other.stop, span[0])
+            ):
                 other.start, other.stop = min(span[0], other.start), max(span[1], other.stop)
                 other.own = (other.start, other.stop)
                 other.filters.append(condition)
                 return
         self.items.append(_Item(*span, [condition], None, span, "person"))
         self.held += [m for m in self.matches if span[0] <= m.start and m.stop <= span[1]]
-
-    def _beside(self, start: int, stop: int) -> bool:
-        return start <= stop and phrases.AGED.fullmatch(self.text[start:stop]) is not None
 
     # ---- concepts, negations, alternatives
 
@@ -311,9 +347,14 @@ class _Reader:
             cue, free = phrases.DENIED.search(before), phrases.FREE_OF.match(self.text, item.stop)
             chain = phrases.GOES_ON.fullmatch(before) if last else None
             goes_on = chain and last and (chain["how"] in ("or", "nor", "/") or item.sort == last.sort)
-            unclear = (
-                cue if cue and cue["twice"] else None if cue or free or goes_on else phrases.DENIED_FAR.search(before)
-            )
+            unclear = phrases.HARDLY.search(before)
+            if last and self.filters and phrases.LACKING.fullmatch(before):  # `no REM without atonia`: two denials
+                first, unclear = last.start, re.match("", before)
+                self.filters.pop()
+                self.gaps.pop()
+            if not unclear:
+                far = None if cue or free or goes_on else phrases.DENIED_FAR.search(before)
+                unclear = cue if cue and cue["twice"] else far
             if unclear:
                 words = self.said(first + unclear.start(), item.stop)
                 self.notes.append(f"{words!r} was not read: it is not clear what is denied")
@@ -363,43 +404,6 @@ class _Reader:
             named = [m for m in self.matches if m.concept in concepts and group[0].start <= m.start < group[-1].stop]
             self.kept += [m.span for m in named]
             self.facts.append(Fact(self.said(*named[0].span) if named and len(group) == 1 else words, concepts))
-
-    # ---- what is left
-
-    def leftover(self, read: Sequence[Span], but: Sequence[Span] = ()) -> str:
-        """The words without the spans that were read; misspelt terms stand as they were understood."""
-        left = list(self.original)
-        for m in self.matches:
-            if m.typo:
-                left[m.start : m.stop] = [m.typo, *[""] * (m.stop - m.start - 1)]
-        for start, stop in read:
-            for n in range(start, stop):
-                left[n] = left[n] if any(a <= n < b for a, b in but) else _GAP
-        joins = rf"(?:(?:\b(?:{phrases.JOINS})\b|[,;(])\s*)*"
-        text = re.sub(rf"{joins}{_GAP}+[),;]?", " ", "".join(left), flags=re.I)
-        text = re.sub(r"\s+", " ", text).strip(" ,;.?!()")
-        text = re.sub(rf"^(?:\b(?:{phrases.JOINS})\b[\s,]*)+|(?:[\s,]*\b(?:{phrases.JOINS}))+$", "", text, flags=re.I)
-        return text if re.search(r"[^\W\d_]", phrases.FILLER.sub("", text.lower())) else ""
-
-    def unread(self) -> Iterator[str]:
-        """What was said and not read: notes so far, numbers and orders in time that nothing took up."""
-        yield from self.notes
-        read = [*self.gaps, *(m.span for m in self.matches), *((i.start, i.stop) for i in self.items)]
-        free = "".join(" " if any(a <= n < b for a, b in read) else c for n, c in enumerate(self.text))
-        for number in re.finditer(r"(?<![\w.,])\d+(?:[.,:]\d+)*(?:\s*%|(?!\w))", free):
-            if not any(number[0].strip(" %") in note for note in self.notes):
-                yield f"the number {number[0]!r} was not read: say below, above, at least or between"
-        if order := phrases.ORDER.search(free):
-            yield f"{order[0]!r} was not read: the rest of the question is asked of one and the same epoch"
-
-
-def _factor(quantity: Quantity, c: Comparison) -> float | None:
-    """What turns the unit said into the quantity's own; None where it measures something else."""
-    if c.unit is None:
-        return 1.0
-    if c.unit in SECONDS and quantity.unit in SECONDS:
-        return SECONDS[c.unit] / SECONDS[quantity.unit]
-    return 1.0 if c.unit == _FAMILY.get(quantity.unit, quantity.unit) else None
 
 
 def _holds(concept: Concept | None) -> str:

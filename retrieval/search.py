@@ -97,7 +97,8 @@ def rank(
     if question.words:
         dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"].to_numpy(), exact, ms)
         notes += said
-        if said and not (question.facts or question.filters):
+        # `appendicitis in children`: that there are children is no answer to it.
+        if said and not (question.facts or [f for f in question.filters if not f.of_people]):
             return Ranked(question, frame.clear(), able, refused, engine, ms, notes)
         scores.append(standardised(dense))
         if reader:

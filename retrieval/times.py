@@ -17,34 +17,44 @@ from encoders.captions import Match
 from encoders.recordings.timeline import DAY_S
 from retrieval import phrases
 from retrieval.asked import Filter
-from retrieval.numbers import DURATION, SECONDS, Comparison, figure, unit_of, value
+from retrieval.numbers import DURATION, NUMBER, SECONDS, Comparison, figure, unit_of, value
 from retrieval.relations import Period, Run, Whole, Window
 
 Span = tuple[int, int]
 
 _NTH = {"first": 1, "1st": 1, "opening": 1, "initial": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4,
         "4th": 4, "fifth": 5, "5th": 5, "sixth": 6, "6th": 6, "seventh": 7, "eighth": 8, "last": -1, "final": -1,
-        "closing": -1}  # fmt: skip
+        "closing": -1, "former": 1, "earlier": 1, "latter": -1, "later": -1}  # fmt: skip
 _ORDINAL = "|".join(_NTH)
-_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5}
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "1/2": 2, "1/3": 3, "1/4": 4, "1/5": 5}
 _IN = r"(?P<denied>(?:\b(?:not|outside(?:\s+of)?|except(?:\s+for)?|excluding|other\s+than)\s+)?)" \
       r"(?:\b(?:in|during|within|over|throughout|from|of|for)\s+)?(?:\bthe\s+)?\b"  # fmt: skip
 _OF = (
-    r"(?:\s+(?:of|in|after|from|since)\s+(?:the\s+|each\s+|every\s+|a\s+|their\s+|his\s+|her\s+|this\s+|that\s+)?"
+    r"(?:\s+(?:of|in|after|following|from|since)\s+(?:the\s+|each\s+|every\s+|a\s+|their\s+|his\s+|her\s+|this\s+|that\s+)?"
     r"(?:whole\s+|entire\s+)?(?:(?P<night>nights?|time\s+in\s+bed|studies|study|lights[\s-]+o(?:ff|ut))"
     r"|(?P<recording>recordings?|files?)|(?P<sleep>sleep\s+period|sleep\s+onset|sleep))\b)?(?!\s+(?:of|an?|hours?)\b)(?!\w)"
 )
-_SHARE = re.compile(rf"{_IN}(?P<nth>{_ORDINAL}|middle)[\s-]+(?P<part>half|third|quarter|fifth){_OF}")
+_SHARE = re.compile(rf"{_IN}(?P<nth>{_ORDINAL}|middle)[\s-]+(?P<part>{'|'.join(_PARTS)}){_OF}")
+_PERCENT = re.compile(rf"{_IN}(?P<nth>{_ORDINAL})\s+(?P<n>{NUMBER})[\s-]*(?:%|per\s?cent){_OF}")
 _HOURS = re.compile(rf"{_IN}(?P<nth>{_ORDINAL})[\s-]+{DURATION}{_OF}")
+_ONSET = re.compile(
+    rf"{_IN.replace('during|within', 'during')}within\s+(?:the\s+first\s+)?{DURATION}\s+(?:of|after|from|following)\s+"
+    r"(?:the\s+)?"
+    r"(?:(?P<sleep>sleep\s+onset|onset\s+of\s+sleep|falling\s+asleep)|(?P<night>lights[\s-]+o(?:ff|ut))"
+    r"|(?P<recording>start\s+of\s+(?:the\s+)?recording|recording\s+start))\b"
+)
 _SAID_OF = {"night": "the night", "sleep": "the sleep period, from its first to its last sleep", "recording":
             "the recording"}  # fmt: skip
 NIGHT_SAYS = "the night from lights off to on where these are known, else the sleep period, else the recording"
 
 _CLOCK = (
-    r"(?:(?P<{0}h>\d{{1,2}}|(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|one)(?=\s*(?:[ap]\.?m|o\W?cl)))"
-    r"(?:[:.](?P<{0}m>[0-5]\d)(?::[0-5]\d)?(?!\d))?\s*(?P<{0}ap>[ap]\.?\s?m\b\.?)?|(?P<{0}name>midnight|noon|midday))"
+    r"(?:(?P<{0}h>\d{{1,2}}|(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|one)"
+    r"(?=\s*(?:[ap]\.?m|o\W?cl|and\s|to\s|till?\s|until\s|in\s+the|at\s+night|$|[,;?])))"
+    r"(?:[:.h](?P<{0}m>[0-5]\d)(?::[0-5]\d)?(?!\d))?\s*(?P<{0}ap>[ap]\.?\s?m\b\.?)?|(?P<{0}name>midnight|noon|midday)"
+    r"|(?P<{0}four>(?:[01]\d|2[0-3])[0-5]\d)(?!\d)(?P<{0}hrs>\s*(?:h|hrs?|hours)\b)?)"
 )
-_ON = r"(?:\s+(?:in\s+the\s+(?:morning|night)|at\s+night|hours|h|o\W?clock)\b)?"
+_DAY = r"(?P<day>(?:in|of)\s+the\s+(?:morning|night|evening|afternoon)|at\s+night)"
+_ON = rf"(?:\s+o\W?clock\b)?(?:\s+(?:{_DAY}|h(?:ou)?rs|h)\b)?"
 _TO = r"\s*(?:and|to|till|until|[-–—])\s*"
 _BETWEEN = re.compile(
     rf"{_IN}(?:(?:between|from)\s+)?(?<![\w.,:]){_CLOCK.format('a')}{_TO}{_CLOCK.format('b')}{_ON}(?![\w:])"
@@ -53,10 +63,11 @@ _AT = re.compile(
     rf"{_IN}(?:(?P<before>before|until|till|up\s+to|prior\s+to|earlier\s+than|by)|(?P<after>after|past|since|from|later\s+than)"
     rf"|(?P<at>at|@))\s+(?:about\s+)?{_CLOCK.format('a')}{_ON}(?:\s+on(?:wards)?\b)?(?![\w:%])(?!\s*[-–]\d)"
 )
+_ENDED = re.compile(r"\s*(?:$|[,.;?!)]|(?:in|with|without|on|during|and|or|but|where|when|while|for)\b)")
 _IN_ROW = r"in\s+a\s+row|in\s+succession|on\s+end|at\s+a\s+stretch|back\s+to\s+back|consecutively|continuously|without\s+(?:a\s+)?(?:break|interruption)|uninterrupted(?:ly)?"  # noqa: E501
 _ADJACENT = r"consecutive|successive|contiguous|continuous|neighbou?ring|adjacent|uninterrupted|unbroken|straight"
 _EPOCHS = re.compile(
-    rf"\s*(?:(?P<adjacent>{_ADJACENT})\s+)?(?:30[\s-]*s(?:ec\w*)?\s+)?epochs?\b(?P<row>\s*,?\s*(?:{_IN_ROW})\b)?"
+    rf"\s*(?:(?P<adjacent>{_ADJACENT})\s+)?(?:30[\s-]*s(?:ec\w*)?\s+)?epochs?\b(?P<row>\s*(?:(?:of|in)\s+)?,?\s*(?:{_IN_ROW})\b)?"
 )
 _BARE_EPOCHS = re.compile(
     rf"(?<![\w.,])(?P<n>\d{{1,4}}|two|three|four|five|six|seven|eight|nine|ten|twelve)(?P<rest>{_EPOCHS.pattern})"
@@ -65,10 +76,15 @@ _LASTING = re.compile(
     r"\b(?:sustained\s+|stays?\s+|persist\w*\s+|continuous(?:ly)?\s+|uninterrupted\s+|uninterruptedly\s+)?"
     r"(?:for|lasting|lasts?|lasted|sustained|persisting|persists?)\s*$"
 )
-_AFTER_LENGTH = re.compile(rf"\s*,?\s*(?:{_IN_ROW})\b")
-_BARE_LASTING = re.compile(rf"\b(?:sustained\s+for|sustained|lasting|for)\s+{DURATION}(?:\s+(?:{_IN_ROW})\b)?")
+_AFTER_LENGTH = re.compile(rf"\s*,?\s*(?:{_IN_ROW})\b|\s*of\s+(?:{_ADJACENT}|sustained)\b")
+_BARE_LASTING = re.compile(
+    rf"\b(?:sustained\s+for|sustained|lasting|for)\s+{DURATION}(?:\s+(?:{_IN_ROW})\b)?"
+    rf"|(?P<of>{DURATION.replace('<n>', '<n2>').replace('<unit>', '<unit2>')}\s+of\s+(?:{_ADJACENT}|sustained)\b)"
+)
 _STRETCH = re.compile(r"(?:[\s,]|\b(?:sleep|periods?|episodes?|bouts?|stretch(?:es)?|runs?|that|which|is|are)\b)*")
-_PERIOD = re.compile(rf"\b(?:the\s+)?(?P<nth>{_ORDINAL})\s+(?:scored\s+)?$")
+_PERIOD = re.compile(
+    rf"\b(?:the\s+)?(?P<nth>{_ORDINAL})\s+(?:scored\s+)?(?:(?:period|episode|bout|stretch|phase)\s+of\s+)?$"
+)
 _PERIOD_NOUN = re.compile(r"\s+(?:sleep\s+)?(?:period|episode|bout|stretch|phase)\b")
 
 
@@ -126,14 +142,22 @@ def _windows(text: str) -> Iterator[tuple[int, int, str, str, Window | None]]:
             yield _windowed(m, -length, 0.0, in_s=True)
         elif number == 1 or m["n"] is None:  # `third hour`; `second 30 minutes` is not said so
             yield _windowed(m, (number - 1) * length, number * length, in_s=True)
+    for m in _PERCENT.finditer(text):
+        share = value(m["n"]) / 100
+        if _NTH[m["nth"]] in (1, -1) and 0 < share <= 1:
+            first = _NTH[m["nth"]] == 1
+            yield _windowed(m, 0.0 if first else 1 - share, share if first else 1.0, in_s=False)
+    for m in _ONSET.finditer(text):
+        if m["n"] and (unit := unit_of(m["unit"])):
+            yield _windowed(m, 0.0, value(m["n"]) * SECONDS[unit], in_s=True)
     for m in _BETWEEN.finditer(text):
         if (span := _clock_span(m)) is not None:
             start_s, length_s = span
             sql = f"(clock_s - {figure(start_s)} + 86400) % 86400 < {figure(length_s)}"
             yield _clocked(m, sql, f"from {_hhmm(start_s)} to {_hhmm(start_s + length_s)} by the recorder's clock")
     for m in _AT.finditer(text):
-        at_s = _clock_s(m, "a")
-        if at_s is None or (m["am"] is None and m["aap"] is None and m["aname"] is None):
+        at_s = _clock_s(m, "a", _half(m, "a"))
+        if at_s is None or not (_told(m, "a") or m["day"]):
             continue
         if m["before"]:
             ahead = f"({figure(at_s)} - clock_s + 86400) % 86400"
@@ -164,6 +188,8 @@ def _clock_s(m: re.Match[str], of: str, half: str | None = None) -> float | None
     """Seconds from midnight of the time named `of`; None for a time that is none."""
     if m[f"{of}name"]:
         return 0.0 if m[f"{of}name"] == "midnight" else DAY_S / 2
+    if four := m[f"{of}four"]:
+        return int(four[:2]) * 3600.0 + int(four[2:]) * 60.0
     hour = value(m[f"{of}h"])
     half = (m[f"{of}ap"] or half or " ")[0]
     if hour > (24 if half == " " else 12):
@@ -174,20 +200,38 @@ def _clock_s(m: re.Match[str], of: str, half: str | None = None) -> float | None
 
 def _clock_span(m: re.Match[str]) -> tuple[float, float] | None:
     """Start and length of `between 2 and 4 am`; a half of the day that is not said is the one that makes it shorter."""
-    whole = m["am"] and m["bm"]
-    if not (whole or m["bap"] or m["bname"] or m["aname"]) or ((m["aname"] or m["aap"]) and not _told(m, "b")):
+    told, ends = _told(m, "a"), _told(m, "b") or m["day"] is not None
+    if m["afour"] or m["bfour"]:
+        ends = told = bool(m["afour"] and m["bfour"]) and (_told(m, "a") or _told(m, "b"))
+    if not (ends or ((m["aname"] or m["aap"]) and _ENDED.match(m.string, m.end()))) or (m["am"] and not ends):
         return None
-    stop_s = _clock_s(m, "b")
-    halves = (None,) if whole or m["aap"] or m["aname"] else ("a", "p")
-    starts = [s for half in halves if (s := _clock_s(m, "a", half)) is not None]
-    if stop_s is None or not starts:
-        return None
-    length_s, start_s = min(((stop_s - s) % DAY_S, s) for s in starts)
+    if m["bm"] and not m["bap"] and m["ah"] and not (told or m["aap"]):
+        return None  # `2 to 4:30`: whose half is not known
+    starts = [s for half in _halves(m, "a") if (s := _clock_s(m, "a", half)) is not None]
+    stops = [s for half in _halves(m, "b") if (s := _clock_s(m, "b", half)) is not None]
+    spans = [((stop - start) % DAY_S, start) for start in starts for stop in stops]
+    length_s, start_s = min(spans, default=(0.0, 0.0))
     return (start_s, length_s) if length_s else None
 
 
+def _halves(m: re.Match[str], of: str) -> tuple[str | None, ...]:
+    """The halves of the day that a time may lie in; None for one that the clock itself tells."""
+    if _told(m, of):
+        return (None,)
+    return (_half(m, of),) if of == "b" and m["day"] else ("a", "p")
+
+
+def _half(m: re.Match[str], of: str) -> str | None:
+    """The half of the day in `11 at night`, `3 in the morning`."""
+    if not m["day"] or not m[f"{of}h"] or _told(m, of):
+        return None
+    late = 6 <= value(m[f"{of}h"]) < 12
+    return "a" if "morning" in m["day"] or ("night" in m["day"] and not late) else "p"
+
+
 def _told(m: re.Match[str], of: str) -> bool:
-    return bool(m[f"{of}m"] or m[f"{of}ap"] or m[f"{of}name"])
+    four = m[f"{of}four"]
+    return bool(m[f"{of}m"] or m[f"{of}ap"] or m[f"{of}name"] or m[f"{of}hrs"] or (four and four[0] == "0"))
 
 
 def _hhmm(seconds: float) -> str:
@@ -201,7 +245,11 @@ def _hhmm(seconds: float) -> str:
 def run_of(text: str, original: str, c: Comparison, matches: Sequence[Match]) -> Reading | None:
     """A comparison that says how many epochs in a row, or how long something must last."""
     start, stop, length = c.start, c.stop, None
-    if c.unit is None and (epochs := _EPOCHS.match(text, c.stop)) and (epochs["adjacent"] or epochs["row"]):
+    if (
+        c.unit is None
+        and (epochs := _EPOCHS.match(_without(text, matches), c.stop))
+        and (epochs["adjacent"] or epochs["row"])
+    ):
         stop, length = epochs.end(), _times(c, 30.0)
     elif c.unit in SECONDS:
         before, after = _LASTING.search(text[: c.start]), _AFTER_LENGTH.match(text, c.stop)
@@ -211,20 +259,27 @@ def run_of(text: str, original: str, c: Comparison, matches: Sequence[Match]) ->
         if before or after or (longer and stage and _STRETCH.fullmatch(text[stage.stop : c.start])):
             start, stop = before.start() if before else c.start, after.end() if after else c.stop
             length = _times(c, SECONDS[c.unit])
-    return _run(original, start, stop, length) if length else None
+    return _run(original, start, stop, length, matches) if length else None
 
 
-def bare_runs(text: str, original: str) -> Iterator[Reading]:
+def _without(text: str, matches: Sequence[Match]) -> str:
+    """The text with what the lexicon knows blanked: `5 REM epochs in a row` is of five epochs in a row."""
+    for m in matches:
+        text = text[: m.start] + " " * (m.stop - m.start) + text[m.stop :]
+    return text
+
+
+def bare_runs(text: str, original: str, matches: Sequence[Match]) -> Iterator[Reading]:
     """Runs whose length is not compared, and so is the least: `3 epochs in a row`, `for 5 minutes`."""
-    for m in _BARE_EPOCHS.finditer(text):
+    for m in _BARE_EPOCHS.finditer(_without(text, matches)):
         if m["adjacent"] or m["row"]:
             low = value(m["n"])
-            yield _run(original, m.start(), m.end(), Comparison(*m.span(), ">=", low * 30.0, None, "s", ""))
+            yield _run(original, m.start(), m.end(), Comparison(*m.span(), ">=", low * 30.0, None, "s", ""), matches)
     for m in _BARE_LASTING.finditer(text):
-        unit = unit_of(m["unit"])
-        if unit in ("min", "h"):
-            low = value(m["n"]) * SECONDS[unit]
-            yield _run(original, m.start(), m.end(), Comparison(*m.span(), ">=", low, None, "s", ""))
+        number, unit = m["n"] or m["n2"], unit_of(m["unit"] or m["unit2"])
+        if unit in ("min", "h") and number:
+            low = value(number) * SECONDS[unit]
+            yield _run(original, m.start(), m.end(), Comparison(*m.span(), ">=", low, None, "s", ""), matches)
 
 
 def _times(c: Comparison, factor: float) -> Comparison:
@@ -232,10 +287,12 @@ def _times(c: Comparison, factor: float) -> Comparison:
     return Comparison(c.start, c.stop, c.symbol, c.low * factor, high, "s", c.said)
 
 
-def _run(original: str, start: int, stop: int, length: Comparison) -> Reading:
+def _run(original: str, start: int, stop: int, length: Comparison, matches: Sequence[Match]) -> Reading:
     says = "epochs in a row, 30 s each, that answer all the rest"
+    inside = [m for m in matches if m.concept and start <= m.start and m.stop <= stop]  # still facts
+    edges = [start, *(edge for m in inside for edge in m.span), stop]
     condition = Filter(_said(original, start, stop), length.sql("run_s"), (), says=says, relation=Run(length))
-    return Reading(start, stop, condition, ((start, stop),))
+    return Reading(start, stop, condition, tuple(zip(edges[::2], edges[1::2], strict=True)))
 
 
 def periods(text: str, original: str, matches: Sequence[Match]) -> Iterator[Reading]:
