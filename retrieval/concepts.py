@@ -1,7 +1,7 @@
 """What SQL says of a concept of the lexicon: whether it holds, as scored or as measured, and why nobody can tell."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from encoders.captions import Concept
 from encoders.captions.scored import GROUPS, snake
@@ -39,12 +39,24 @@ def holds(concept: Concept) -> str:
     return concept.scored or measured(concept)
 
 
+def usable_sql(channels: Iterable[Sequence[str]], known: Mapping[str, str]) -> str:
+    """SQL for an epoch in which all sensors of one of the sets are usable; `known` are the columns that exist."""
+    return " OR ".join(_usable(chosen) for chosen in _columns(channels, known)) or "FALSE"
+
+
 def reason_sql(channels: Sequence[Sequence[str]], known: Mapping[str, str], scorable: bool) -> str:
     """SQL for why a row cannot answer, as an index of REASONS; `scorable`: a usable sensor alone was not enough."""
-    sets = [[f"ok_{c.lower()}" for c in chosen] for chosen in channels]
-    sets = [chosen for chosen in sets if known.keys() >= set(chosen)]
+    sets = _columns(channels, known)
     there = [" AND ".join(f"{c} IS NOT NULL" for c in chosen) or "TRUE" for chosen in sets]
-    usable = [" AND ".join(f"coalesce({c}, FALSE)" for c in chosen) or "TRUE" for chosen in sets]
-    cases = [f"WHEN {u} THEN 1" for u in usable if scorable] + [f"WHEN {t} THEN 2" for t in there]
+    cases = [f"WHEN {_usable(s)} THEN 1" for s in sets if scorable] + [f"WHEN {t} THEN 2" for t in there]
     neither = 0 if channels else 1
     return f"(CASE {' '.join(cases)} ELSE {neither} END)" if cases else str(neither)
+
+
+def _columns(channels: Iterable[Sequence[str]], known: Mapping[str, str]) -> list[list[str]]:
+    sets = [[f"ok_{c.lower()}" for c in chosen] for chosen in channels]
+    return [chosen for chosen in sets if known.keys() >= set(chosen)]
+
+
+def _usable(columns: Sequence[str]) -> str:
+    return " AND ".join(f"coalesce({c}, FALSE)" for c in columns) or "TRUE"

@@ -18,9 +18,10 @@ from encoders.captions import load_nights
 from encoders.models import Encoder
 from encoders.vocabulary import SLEEP_STAGES
 from index import Snapshot
+from retrieval.concepts import usable_sql
 from retrieval.smoothing import load_transitions, smooth_nights, usual_temperature
 from retrieval.spaces import public_name
-from retrieval.zeroshot import label_scores, usable_sql
+from retrieval.zeroshot import label_scores
 
 _NIGHTS_AT_ONCE = 64  # whose vectors are held in memory
 

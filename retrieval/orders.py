@@ -20,7 +20,7 @@ from retrieval import phrases
 from retrieval.asked import Filter
 from retrieval.numbers import DURATION, SECONDS, Comparison, comparisons, unit_of, value
 from retrieval.relations import Order, Pair, Side, linkable
-from retrieval.times import Reading
+from retrieval.times import Reading, said
 
 DEFAULT_S = 30.0  # from the end of the one to the start of the other, where nothing was said
 BESIDE_S = 5.0  # `without`, of two events that no link tells of
@@ -151,7 +151,7 @@ def _pair(
     if relation is None:
         return None
     held = tuple(m for m in (left, right) if m.concept)
-    words = original[start:stop].strip(" ,;(")
+    words = said(original, start, stop)
     kept = [g for g in gaps if g[0] < g[1]]
     kept = [piece for g in kept for piece in _around(g, between)]
     if relation.alone == "first" or (relation.alone == "second"):

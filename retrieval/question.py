@@ -29,7 +29,7 @@ from retrieval.numbers import SECONDS, Comparison, both, comparisons, factor_of
 from retrieval.orders import orders
 from retrieval.people import age_asked, beside, people
 from retrieval.remains import GAP, left_over, unread
-from retrieval.times import Reading, bare_runs, periods, read_windows, run_of
+from retrieval.times import Reading, bare_runs, periods, read_windows, run_of, said
 from retrieval.unanswerable import unanswerable
 from retrieval.vocabulary import is_name, meant_by, question_lexicon, worse_of
 
@@ -90,7 +90,7 @@ class _Reader:
         self.include_bad = False
 
     def said(self, start: int, stop: int) -> str:
-        return self.original[start:stop].strip(" ,;(")
+        return said(self.original, start, stop)
 
     # ---- time, and what nothing can answer
 

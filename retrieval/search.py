@@ -32,7 +32,7 @@ from encoders.models import Encoder
 from encoders.vocabulary import EPOCH_S, STEP_CHANNELS
 from index import SearchResult, Snapshot
 from retrieval.asked import Filter, Question
-from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql
+from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql, usable_sql
 from retrieval.relations import Pair, Run, Window, evaluate, long_enough
 from retrieval.spaces import public_name
 from retrieval.told import told
@@ -329,8 +329,8 @@ def _signal_scores(
     began = time.perf_counter()
     query = reader.embed_texts([words])
     ms["embed"] += _since(began)
-    seen = [f"coalesce(ok_{c.lower()}, FALSE)" for c in reader.channels if c not in STEP_CHANNELS]
-    able = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {' OR '.join(seen)}")["epoch_id"].to_numpy()
+    seen = usable_sql([[c] for c in reader.channels if c not in STEP_CHANNELS], snapshot.columns())
+    able = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {seen}")["epoch_id"].to_numpy()
     ids = frame["epoch_id"].to_numpy()
     asked = np.intersect1d(ids, able)
     z = np.full(len(ids), np.nan)

@@ -110,19 +110,18 @@ def read_windows(text: str, original: str, matches: Sequence[Match]) -> tuple[li
         if not any(r.start < stop and start < r.stop for r in found):
             held = tuple(m for m in matches if m.start < stop and start < m.stop)
             columns = () if window else ("clock_s",)
-            condition = Filter(_said(original, start, stop), sql, columns, says=says, relation=window)
+            condition = Filter(said(original, start, stop), sql, columns, says=says, relation=window)
             found.append(Reading(start, stop, condition, ((start, stop),), held))
     notes: list[str] = []
     for first, second in pairwise(found):
         if re.fullmatch(r"[\s,]*(?:or|and/or|/)\s*", text[first.stop : second.start]):
-            notes.append(
-                f"{_said(original, first.start, second.stop)!r} was not read: ask for one time after the other"
-            )
+            notes.append(f"{said(original, first.start, second.stop)!r} was not read: ask for one time after the other")
             found = [r for r in found if r not in (first, second)]
     return found, notes
 
 
-def _said(original: str, start: int, stop: int) -> str:
+def said(original: str, start: int, stop: int) -> str:
+    """The user's own words there, without what joins them to others."""
     return original[start:stop].strip(" ,;(")
 
 
@@ -291,7 +290,7 @@ def _run(original: str, start: int, stop: int, length: Comparison, matches: Sequ
     says = "epochs in a row, 30 s each, that answer all the rest"
     inside = [m for m in matches if m.concept and start <= m.start and m.stop <= stop]  # still facts
     edges = [start, *(edge for m in inside for edge in m.span), stop]
-    condition = Filter(_said(original, start, stop), length.sql("run_s"), (), says=says, relation=Run(length))
+    condition = Filter(said(original, start, stop), length.sql("run_s"), (), says=says, relation=Run(length))
     return Reading(start, stop, condition, tuple(zip(edges[::2], edges[1::2], strict=True)))
 
 
@@ -310,8 +309,6 @@ def periods(text: str, original: str, matches: Sequence[Match]) -> Iterator[Read
         which = "last" if number < 0 else str(number)
         says = f"period {which} of {stage} in each night, pauses of up to 15 min left in"
         sql = f"period({m.concept.id}, {which})"
-        condition = Filter(
-            _said(original, before.start(), stop), sql, (), says=says, relation=Period(m.concept, number)
-        )
+        condition = Filter(said(original, before.start(), stop), sql, (), says=says, relation=Period(m.concept, number))
         gaps = [(before.start(), m.start)] + ([(m.stop, stop)] if noun else [])
         yield Reading(before.start(), stop, condition, tuple(gaps))

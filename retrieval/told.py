@@ -5,8 +5,7 @@ Stages are those of `night_numbers.stages_of`. What else a task of prompts.toml 
 epoch that was scored is never told otherwise.
 """
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -14,44 +13,43 @@ import polars as pl
 from encoders.captions import Concept
 from encoders.models import Encoder
 from index import Snapshot
-from retrieval.zeroshot import ABSENT, PRESENT, epoch_scores, load_tasks, nearest, usable_sql
+from retrieval.concepts import usable_sql
+from retrieval.spaces import public_name
+from retrieval.zeroshot import ABSENT, PRESENT, epoch_scores, load_tasks, nearest
+
+_MOST = 32
+_STAGES = "stages of the night"  # beside the ids of concepts
+_kept: dict[tuple[str, int, str, str], pl.DataFrame | None] = {}
 
 
 def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
     """`epoch_id there grade` of unscored epochs with a usable sensor; None where the encoder can't say.
 
-    `grade` says how clearly, on a scale of its own; null for stages.
+    `grade` says how clearly, on a scale of its own; null for stages. What was found is kept for the next question.
     """
-    return _told(_Asked(snapshot, reader, concept))
+    of = _stage if concept.kind == "stage" else _presence
+    return _remembered(snapshot, reader, concept.id, lambda: of(snapshot, reader, concept))
 
 
-class _Asked:
-    """One question to one snapshot, by which an answer is remembered."""
-
-    def __init__(self, snapshot: Snapshot, reader: Encoder, concept: Concept) -> None:
-        self.snapshot, self.reader, self.concept = snapshot, reader, concept
-        self._key = (str(snapshot.root), snapshot.number, reader.space, concept.id)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, _Asked) and self._key == other._key
-
-
-@lru_cache(maxsize=32)
-def _told(asked: _Asked) -> pl.DataFrame | None:
-    if asked.concept.kind == "stage":
-        return _stage(asked.snapshot, asked.reader, asked.concept)
-    return _presence(asked.snapshot, asked.reader, asked.concept)
+def _remembered(
+    snapshot: Snapshot, reader: Encoder, what: str, make: Callable[[], pl.DataFrame | None]
+) -> pl.DataFrame | None:
+    """What `make` gives, once for a snapshot and an encoder; the snapshot itself is not kept open."""
+    key = (str(snapshot.root), snapshot.number, reader.space, what)
+    if key not in _kept:
+        made = make()
+        while len(_kept) >= _MOST:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = made
+    return _kept[key]
 
 
 def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
     from retrieval.night_numbers import stages_of
 
-    scored = {"human"} | set(snapshot.sql("SELECT DISTINCT stage_source FROM epoch_rows")["stage_source"].drop_nulls())
-    stages = stages_of(snapshot, reader).filter(pl.col("stage").is_not_null() & ~pl.col("staged_by").is_in(scored))
-    if not stages.height or concept.scored is None:
+    by_reader = pl.col("staged_by") == public_name(reader)
+    stages = _remembered(snapshot, reader, _STAGES, lambda: stages_of(snapshot, reader).filter(by_reader))
+    if stages is None or not stages.height or concept.scored is None:
         return None
     values = sorted(set(stages["stage"]))
     rows = ", ".join(f"('{value}')" for value in values)

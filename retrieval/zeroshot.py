@@ -6,9 +6,8 @@ Tasks stand in prompts.toml or in a user's own file of that form.
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.captions import load_lexicon
-from encoders.errors import BadInput
+from encoders.errors import BadInput, did_you_mean
 from encoders.models import Encoder
 from index import Snapshot
 from retrieval.calibration import two_groups
@@ -78,7 +77,7 @@ def find_task(name: str, tasks: Mapping[str, PromptTask] | None = None) -> Promp
     """The task of that name, among those of the package unless others are given; `BadInput` names the nearest."""
     known = load_tasks() if tasks is None else tasks
     if name not in known:
-        raise BadInput(f"no task {name!r}; there are: {', '.join(known)}.{_nearest(name, known)}")
+        raise BadInput(f"no task {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}")
     return known[name]
 
 
@@ -160,13 +159,6 @@ def nearest(
     return (difference > cut).astype(np.int64), np.abs(difference - cut), [rule]
 
 
-def usable_sql(sets: Iterable[Sequence[str]], known: Mapping[str, str]) -> str:
-    """SQL for an epoch in which all sensors of one of the sets are usable; `known` are the columns that exist."""
-    columns = [[f"ok_{channel.lower()}" for channel in chosen] for chosen in sets]
-    there = [" AND ".join(f"coalesce({c}, FALSE)" for c in chosen) for chosen in columns if known.keys() >= set(chosen)]
-    return " OR ".join(there) or "FALSE"
-
-
 # ---- reading a task
 
 
@@ -176,14 +168,15 @@ def _task(where: str, name: str, table: object) -> PromptTask:
     known = {f.name for f in fields(PromptTask)} - {"name"}
     for key in table.keys() - known:
         raise BadInput(
-            f"{where}: [{name}] has the unknown key {key!r}; known: {', '.join(sorted(known))}.{_nearest(key, known)}"
+            f"{where}: [{name}] has the unknown key {key!r}; known: {', '.join(sorted(known))}."
+            f"{did_you_mean(key, known)}"
         )
     labels = _lists(where, f"[{name}.labels]", table.get("labels", {}))
     if len(labels) < 2:
         raise BadInput(f"{where}: [{name}.labels] names {len(labels)} labels; give two or more, each with its texts.")
     holds = _lists(where, f"[{name}.holds]", table.get("holds", {}))
     for label in holds.keys() - labels.keys():
-        raise BadInput(f"{where}: [{name}.holds] has no such label {label!r}.{_nearest(label, labels)}")
+        raise BadInput(f"{where}: [{name}.holds] has no such label {label!r}.{did_you_mean(label, labels)}")
     plain = {key: table[key] for key in ("says", "column", "event", "concept") if key in table}
     for key, value in plain.items():
         if not isinstance(value, str):
@@ -200,7 +193,7 @@ def _task(where: str, name: str, table: object) -> PromptTask:
     concepts = load_lexicon().concepts
     if "concept" in plain and plain["concept"] not in concepts:
         concept = plain["concept"]
-        raise BadInput(f"{where}: [{name}] concept {concept!r} is not in the lexicon.{_nearest(concept, concepts)}")
+        raise BadInput(f"{where}: [{name}] concept {concept!r} is not in the lexicon.{did_you_mean(concept, concepts)}")
     return PromptTask(name, labels, templates=templates, holds=holds, sensors=tuple(sets.values()), **plain)
 
 
@@ -212,8 +205,3 @@ def _lists(where: str, of: str, table: object) -> dict[str, tuple[str, ...]]:
         if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text.strip() for text in texts)):
             raise BadInput(f"{where}: {of} {name} = {texts!r}; give a list of one or more texts.")
     return {name: tuple(texts) for name, texts in table.items()}
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -34,14 +34,12 @@ def search(
 ) -> None:
     """Find the stretches of sleep that answer a question, or the nights that do."""
     from retrieval import Cohort
-    from ui.nightly import show_nights
 
     opened = Cohort(cohort, encoder=encoder)
     answer = opened.search(
         words, where=where, k=k, exact=exact, level=level, without=without or (), include_bad=include_bad
     )
-    say = show_nights if level == "night" else show
-    say(opened, answer, as_json=as_json, explain=explain, out=out)
+    show(opened, answer, as_json=as_json, explain=explain, out=out, nights=level == "night")
 
 
 @app.command(
@@ -61,12 +59,10 @@ def similar(
 ) -> None:
     """Find epochs like one moment, or nights like one night, and which parts of them agree."""
     from retrieval import Cohort
-    from ui.nightly import show_nights
 
     opened = Cohort(cohort, encoder=encoder)
     answer = opened.similar(place, where=where, k=k, unlike=unlike)
-    say = show if "@" in place else show_nights
-    say(opened, answer, as_json=as_json, explain=False, out=out)
+    show(opened, answer, as_json=as_json, explain=False, out=out, nights="@" not in place)
 
 
 @app.command(epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/")

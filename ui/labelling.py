@@ -1,17 +1,13 @@
 """Commands that learn from people: label, fewshot, probe."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.shell import CohortDir, Encoder, Json, Where, app, bar, emit, interruptible
+from ui.shell import CohortDir, Encoder, Json, Where, app, bar, deliver, emit, interruptible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from retrieval.fewshot import Agreement, FewShot
     from retrieval.labelling import Label
     from retrieval.probe import Probe
@@ -99,16 +95,7 @@ def fewshot(
     chosen = [name.strip() for name in labels.split(",")] if labels else []
     with interruptible("nothing was written"):
         found = Cohort(cohort, encoder=encoder).fewshot(examples, labels=chosen, where=where, k=k, next_n=next_n)
-    if out:
-        from ui.tables import write_table
-
-        write_table(found.frame(), out)
-    if as_json:
-        emit(found.to_json())
-        return
-    print_fewshot(found)
-    if out:
-        typer.echo(f"table: {out}", err=True)
+    deliver(found, print_fewshot, as_json=as_json, out=out)
 
 
 @app.command(epilog="Example: sleepsearch probe --cohort cohort/ --target ahi_3a --cuts 5,15,30")
@@ -134,50 +121,31 @@ def probe(
     wanted = read_cuts(cuts) if cuts else ()
     with bar("fitting") as progress, interruptible("nothing was written"):
         found = Cohort(cohort, encoder=encoder).probe(target, cuts=wanted, where=where, seed=seed, progress=progress)
-    if out:
-        from ui.tables import write_table
-
-        write_table(found.frame(), out)
-    if as_json:
-        emit(found.to_json())
-        return
-    print_probe(found)
-    if out:
-        typer.echo(f"table of each night's outcome and what was said of it: {out}", err=True)
+    wrote = "table of each night's outcome and what was said of it"
+    deliver(found, print_probe, as_json=as_json, out=out, wrote=wrote)
 
 
 # ---- for people
 
 
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table
-
-    return Table(*columns, header_style="bold", box=None, pad_edge=False)
-
-
 def _list(frame: Any, out: Path | None, *, as_json: bool) -> None:
     from rich.markup import escape
 
-    if out:
-        from ui.tables import write_table
+    from ui.tables import new_console, new_table, write_table
 
+    if out:
         write_table(frame, out)
     if as_json:
         emit(frame.to_dicts())
         return
-    table = _table("id", "recording", "from s", "to s", "label", "author", "time (UTC)")
+    table = new_table("id", "recording", "from s", "to s", "label", "author", "time (UTC)")
     for row in frame.iter_rows(named=True):
         cells = (row["id"][:8], row["recording"], f"{row['start_s']:g}", f"{row['stop_s']:g}", row["label"],
                  row["author"], row["time"])  # fmt: skip
         table.add_row(*map(escape, cells))
-    _console().print(table)
-    _console().print(f"[dim]{frame.height} labels stand[/dim]")
+    console = new_console()
+    console.print(table)
+    console.print(f"[dim]{frame.height} labels stand[/dim]")
 
 
 def _written(labels: "list[Label]", *, as_json: bool) -> None:
@@ -195,7 +163,9 @@ def print_fewshot(found: "FewShot") -> None:
     """What was learned from, how far it agrees, how the cohort divides, and what to look at next."""
     from rich.markup import escape
 
-    console = _console()
+    from ui.tables import left_out, new_console, new_table
+
+    console = new_console()
     counts = ", ".join(f"{n} {name}" for name in found.labels if (n := (found.examples["label"] == name).sum()))
     people = found.examples["subject"].n_unique()
     console.print(f"[bold]{escape(counts)}[/bold] of {people} subjects, k = {found.k}, by {found.by} ({found.space})")
@@ -204,12 +174,12 @@ def print_fewshot(found: "FewShot") -> None:
             console.print(f"[bold]{_said(agreement)}[/bold] with {escape(agreement.against)}: "
                           f"{agreement.epochs} epochs, {agreement.subjects} subjects", soft_wrap=True)  # fmt: skip
             console.print(f"  F1  {escape(', '.join(f'{name} {x:.2f}' for name, x in agreement.f1.items()))}")
-    table = _table("label", "epochs", "of these with a share under 0.6")
+    table = new_table("label", "epochs", "of these with a share under 0.6")
     for i, name in enumerate(found.labels):
         so = (found.epochs["label"] == name).fill_null(False).to_numpy()
         table.add_row(escape(name), str(int(so.sum())), str(int((found.votes[so, i] < 0.6).sum())))
     console.print(table)
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in found.not_assessable.items() if n)
+    left = left_out(found.not_assessable)
     console.print(f"[dim]{found.epochs.height} epochs" + (f"; not assessable: {left}" if left else "") + "[/dim]")
     for pick in found.next:
         place = f"{pick['recording']}@{pick['start_s']:g}"
@@ -230,12 +200,14 @@ def print_probe(found: "Probe") -> None:
     """Each way of telling the outcome as a row: its measures, and what the vectors have over it."""
     from rich.markup import escape
 
-    console = _console()
+    from ui.tables import new_console, new_table
+
+    console = new_console()
     mark = " [reverse] outcome planted by the simulator [/reverse]" if found.planted else ""
     console.print(f"[bold]{escape(found.target)}[/bold]{mark}  {escape(found.why)}", soft_wrap=True)
     console.print(f"{found.nights} nights of {found.subjects} subjects  {escape(found.outcome)}", soft_wrap=True)
     measures = list(dict.fromkeys(row.measure for row in found.rows))
-    table = _table("from", "columns", *measures, f"vectors' gain in {measures[0]}")
+    table = new_table("from", "columns", *measures, f"vectors' gain in {measures[0]}")
     for method in dict.fromkeys(row.method for row in found.rows):
         of = {row.measure: row for row in found.rows if row.method == method}
         gain = of[measures[0]].gain

@@ -1,26 +1,15 @@
 """Whole nights as answers on a terminal, and the command that looks for duplicates."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.shell import CohortDir, Encoder, Json, app, bar, emit, interruptible
+from ui.shell import CohortDir, Encoder, Json, app, bar, deliver, interruptible
 
 if TYPE_CHECKING:
     from retrieval import Answer
     from retrieval.duplicates import Duplicates
-
-
-def show_nights(cohort: Any, answer: "Answer", *, as_json: bool, explain: bool, out: Path | None) -> None:
-    """Print an answer of whole nights, and write its page where one was asked for."""
-    from ui.shell import show
-
-    if as_json or out:
-        show(cohort, answer, as_json=as_json, explain=explain, out=out)
-    if not as_json:
-        print_nights_found(answer, explain=explain)
 
 
 @app.command(epilog="Example: sleepsearch duplicates --cohort cohort/ --out leaks.csv")
@@ -35,19 +24,14 @@ def duplicates(
 
     with bar("comparing nights") as progress, interruptible("nothing was written"):
         found = Cohort(cohort, encoder=encoder).duplicates(progress=progress)
-    if out:
-        from ui.tables import write_table
-
-        write_table(found.frame(), out)
-    if as_json:
-        emit(found.to_json())
-    else:
-        _print_duplicates(found)
+    deliver(found, _print_duplicates, as_json=as_json, out=out)
 
 
 def print_nights_found(answer: "Answer", *, explain: bool) -> None:
     """Nights, best first, each with its reasons; then what was left out; with `explain` how the question was read."""
-    console = _console()
+    from ui.tables import left_out, new_console
+
+    console = new_console(markup=False)  # names and words may hold what rich takes for markup
     for number, hit in enumerate(answer.hits, 1):
         simulated = " (simulated)" if hit.simulated else ""
         who = f"  {hit.subject}" if hit.subject != hit.recording else ""
@@ -56,7 +40,7 @@ def print_nights_found(answer: "Answer", *, explain: bool) -> None:
             console.print(f"    why     {line}", soft_wrap=True)
     if not answer.hits:
         console.print("no nights")
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)
+    left = left_out(answer.not_assessable)
     console.print(f"searched {answer.searched} nights" + (f"; could not answer: {left}" if left else ""))
     for line in answer.notes:
         console.print(line, soft_wrap=True)
@@ -67,7 +51,9 @@ def print_nights_found(answer: "Answer", *, explain: bool) -> None:
 
 
 def _print_duplicates(found: "Duplicates") -> None:
-    console = _console()
+    from ui.tables import new_console
+
+    console = new_console(markup=False)
     for s in found.found:
         console.print(f"{s.kind}?  {s.recording} ({s.subject})  {s.other} ({s.other_subject})")
         console.print(f"    basis   {s.basis}", soft_wrap=True)
@@ -83,10 +69,3 @@ def _print_duplicates(found: "Duplicates") -> None:
     for line in found.notes:
         console.print(line, soft_wrap=True)
     console.print(f"{found.nights} nights compared; these are suspicions, no verdicts: look at both recordings")
-
-
-def _console() -> Any:
-    """Plain text: recordings' names and words of a question may hold what rich takes for markup."""
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)

@@ -1,16 +1,14 @@
 """Labels and likeness along nights: as tables on a terminal, and as pages with a hypnogram."""
 
-import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape as plain
-from rich.table import Table
 
 from retrieval import EPOCH_S, STAGES, clock
+from ui.tables import left_out, new_console, new_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 _MOST = 60  # nights in a table or on a page
 _FOUND, _SCORED, _MARK, _INK = "#0072B2", "#7b858f", "rgba(213,94,0,.25)", "#1b1f24"
 _DEPTH = ("W", "REM", "N1", "NREM", "light", "N2", "N3")  # from the top of a hypnogram down
-_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+_console = new_console(soft_wrap=True)
 
 
 def print_labels(found: "Classification") -> None:
@@ -31,7 +29,7 @@ def print_labels(found: "Classification") -> None:
     _console.print(f"[bold]{plain(found.says)}[/bold]  {given.len()} epochs, [reverse] {mark} [/reverse]")
     if found.smoothing:
         _console.print(f"smoothed: {plain(found.smoothing)}")
-    table = _table("label", "epochs", *(("scored", "F1") if agreement else ()))
+    table = new_table("label", "epochs", *(("scored", "F1") if agreement else ()))
     for label in found.labels:
         row = [label, str((given == label).sum())]
         if agreement:
@@ -60,7 +58,7 @@ def print_located(found: "Located") -> None:
     judged = found.curve["z"].drop_nulls()
     _console.print(f"[bold]{plain(found.words)}[/bold]  {plain(found.recording)}, {judged.len()} epochs judged")
     if found.moments:
-        table = _table("epoch", "z", "stage", "seconds", "hidden: these", "others", "sensor", "without it", "scored")
+        table = new_table("epoch", "z", "stage", "seconds", "hidden: these", "others", "sensor", "without it", "scored")
         for moment in found.moments:
             seconds = "–" if moment.from_s is None else f"{moment.from_s:g}–{moment.to_s:g}"
             drop = moment.drop.get(moment.sensor)
@@ -105,7 +103,7 @@ def write_located(found: "Located", out: Path) -> None:
     """One page with the likeness along the night, and each moment to the second and the sensor."""
     from retrieval.pages import write_document
 
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in found.not_assessable.items() if n) or "none"
+    left = left_out(found.not_assessable) or "none"
     body = (
         f"<h1><q>{escape(found.words)}</q></h1><p>{escape(found.recording)}; epochs that could not be judged: {left}. "
         "Likeness is standardised over this night: it says where the words fit best here, not whether they are true."
@@ -129,16 +127,9 @@ def _checked(found: "Located") -> str:
 
 
 def _print_rest(not_assessable: dict[str, int], notes: Sequence[str]) -> None:
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in not_assessable.items() if n)
+    left = left_out(not_assessable)
     for line in ([f"not assessable: {left}"] if left else []) + list(notes):
         _console.print(f"[dim]{plain(line)}[/dim]")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _number(value: float | None) -> str:

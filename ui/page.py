@@ -18,10 +18,11 @@ _ROW_PX = 56
 def write_page(cohort: "Cohort", answer: "Answer", out: Path) -> None:
     """Write `answer` as one HTML file; a hit whose recording is gone is shown without its waveforms, and says so."""
     from retrieval.pages import write_document
+    from ui.tables import left_out
 
     cards = "".join(_card(cohort, number, hit) for number, hit in enumerate(answer.hits, 1))
     chips = "".join(f'<li class="chip">{escape(line)}</li>' for line in answer.understood)
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n) or "none"
+    left = left_out(answer.not_assessable) or "none"
     body = (
         f"<h1><q>{escape(answer.query)}</q></h1>"
         f'<p class="dim">{len(answer.hits)} hits among {answer.searched} that could answer; '

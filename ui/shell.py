@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,8 +41,24 @@ Subjects = Annotated[
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read nights; 0: one a core.", min=0)]
 
 
-def show(cohort: Any, answer: "Answer", *, as_json: bool, explain: bool, out: Path | None) -> None:
-    """Print an answer, and write its page where one was asked for."""
+def deliver(found: Any, say: Callable[[Any], None], *, as_json: bool, out: Path | None, wrote: str = "table") -> None:
+    """Write a result's table where one was asked for, then print it: one JSON document, or as `say` does for people."""
+    if out:
+        from ui.tables import write_table
+
+        write_table(found.frame(), out)
+    if as_json:
+        emit(found.to_json())
+        return
+    say(found)
+    if out:
+        typer.echo(f"{wrote}: {out}", err=True)
+
+
+def show(
+    cohort: Any, answer: "Answer", *, as_json: bool, explain: bool, out: Path | None, nights: bool = False
+) -> None:
+    """Print an answer of epochs or of whole nights, and write its page where one was asked for."""
     if out:
         from ui.page import write_page
 
@@ -50,9 +66,14 @@ def show(cohort: Any, answer: "Answer", *, as_json: bool, explain: bool, out: Pa
     if as_json:
         emit(answer.to_json())
         return
-    from ui.tables import print_answer
+    if nights:
+        from ui.nightly import print_nights_found
 
-    print_answer(answer, explain=explain)
+        print_nights_found(answer, explain=explain)
+    else:
+        from ui.tables import print_answer
+
+        print_answer(answer, explain=explain)
     if out:
         typer.echo(f"page: {out}", err=True)
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from retrieval.truth import Judged
 
 _ROWS_MOST = 60
-# A pipe has no width: long lines serve grep and diff better than folded ones.
-_console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 _NIGHT_COLUMNS = {
     "recording": "recording", "subject": "subject", "age": "age", "sex": "sex",
     "stage_scorer": "staged\nby", "tst_min": "TST\nmin", "se_pct": "SE\n%", "n3_min": "N3\nmin", "rem_min": "REM\nmin",
@@ -29,11 +27,24 @@ _NIGHT_COLUMNS = {
 }  # fmt: skip
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+def new_console(**options: Any) -> Console:
+    """A terminal as all answers use it. A pipe has no width: long lines serve grep and diff better than folded ones."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200, **options)
+
+
+_console = new_console()
+
+
+def new_table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def left_out(not_assessable: dict[str, int]) -> str:
+    """`28 quality, 3 not scored`: how many could not answer, by reason; empty where all could."""
+    return ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in not_assessable.items() if n)
 
 
 def _cell(value: Any) -> str:
@@ -67,7 +78,7 @@ def print_answer(answer: "Answer", *, explain: bool, truth: "Judged | None" = No
         _console.print(f"[bold]{share}[/bold]; of all epochs {100 * truth.base_rate:.1f} % are")
     if not answer.hits:
         _console.print("no hits")
-    left = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in answer.not_assessable.items() if n)
+    left = left_out(answer.not_assessable)
     _console.print(
         f"[dim]searched {answer.searched} epochs" + (f"; could not answer: {left}" if left else "") + "[/dim]"
     )
@@ -85,7 +96,7 @@ def print_ingest(report: "IngestReport", cohort: Path, understood: list[dict[str
     counts = f"{report.recordings} recordings, {report.epochs} epochs, {report.skipped} skipped"
     _console.print(f"{counts}, {report.seconds:g} s -> {cohort}")
     if report.failed:
-        table = _table("failed", "why")
+        table = new_table("failed", "why")
         for failure in report.failed:
             table.add_row(escape(Path(failure["path"]).name), escape(failure["error"]))
         _console.print(table)
@@ -104,7 +115,7 @@ def print_ingest(report: "IngestReport", cohort: Path, understood: list[dict[str
 
 def print_recordings(rows: list[dict[str, Any]]) -> None:
     """One line a recording: what was understood of it; notes are counted, `describe RECORDING` shows them."""
-    table = _table("recording", "hours", "site", "channels", "scored", "scorer", "notes")
+    table = new_table("recording", "hours", "site", "channels", "scored", "scorer", "notes")
     for row in rows:
         scored = ", ".join(row["scored"]) or "nothing"
         others = [f"{a['other']} κ {a['kappa']:.2f}" for a in row["agreement"] if a["kappa"] is not None]
@@ -131,7 +142,7 @@ def print_description(description: dict[str, Any]) -> None:
 def print_nights(table: "pl.DataFrame") -> None:
     """The columns people look at first; --out and --json have them all."""
     columns = [c for c in _NIGHT_COLUMNS if c in table.columns and table[c].null_count() < table.height]
-    shown = _table(*(_NIGHT_COLUMNS[c] for c in columns))
+    shown = new_table(*(_NIGHT_COLUMNS[c] for c in columns))
     for row in table.select(columns).iter_rows():
         shown.add_row(*(_cell(v) for v in row))
     _console.print(shown)
@@ -176,7 +187,7 @@ def _grow(tree: Tree, value: Any) -> None:
 
 def print_columns(rows: list[dict[str, str]]) -> None:
     """What a filter may name, with unit and definition."""
-    table = _table("column", "type", "unit", "definition")
+    table = new_table("column", "type", "unit", "definition")
     for row in rows:
         table.add_row(*(escape(value) for value in row.values()))
     _console.print(table)
@@ -189,7 +200,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
     mark = f" [reverse] {escape(simulated(evaluation))} [/reverse]" if simulated(evaluation) else ""
     _console.print(f"[bold]{escape(evaluation.encoder)}[/bold]{mark}  {escape(about(evaluation))}", soft_wrap=True)
-    table = _table("measure", "encoder", "held against", "base rate", "n", "subjects")
+    table = new_table("measure", "encoder", "held against", "base rate", "n", "subjects")
     for row in headline(evaluation):
         others = ", ".join(
             f"{f.method} {number(f.value)}" for f in (*row.own[1:], *row.baselines) if f.value is not None
@@ -210,7 +221,7 @@ def print_channels(report: dict[str, Any]) -> None:
     if report["error"]:
         _console.print(escape(report["error"]))
         return
-    table = _table(
+    table = new_table(
         "label",
         "Hz",
         "unit",
@@ -228,11 +239,11 @@ def print_channels(report: dict[str, Any]) -> None:
 def print_check(report: dict[str, Any]) -> None:
     """Files refused with the reason, then one line for each recording that would go in."""
     if report["refused"]:
-        table = _table("refused", "why")
+        table = new_table("refused", "why")
         for row in report["refused"]:
             table.add_row(escape(Path(row["path"]).name), escape(row["error"]))
         _console.print(table)
-    table = _table("recording", "hours", "channels", "stages", "events", "notes")
+    table = new_table("recording", "hours", "channels", "stages", "events", "notes")
     for row in report["recordings"]:
         counts = (f"{row['hours']:.2f}", " ".join(row["channels"]), str(row["stages"]), str(row["events"]))
         table.add_row(escape(row["recording"]), *counts, escape("; ".join(row["notes"])))

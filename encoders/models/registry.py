@@ -1,8 +1,6 @@
 """Encoders by name: a name carries its source, and weights are required."""
 
-from difflib import get_close_matches
-
-from encoders.errors import BadInput
+from encoders.errors import BadInput, did_you_mean
 from encoders.models.encoder import Encoder
 
 TEXT_ENCODER = "text:minilm"
@@ -35,6 +33,4 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
         from encoders.models.small.small import Small
 
         return Small(name, device=device, dtype=dtype)
-    near = get_close_matches(name, ENCODERS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise BadInput(f"encoder {name!r} is not known; known: {', '.join(ENCODERS)}.{hint}")
+    raise BadInput(f"encoder {name!r} is not known; known: {', '.join(ENCODERS)}.{did_you_mean(name, ENCODERS)}")

@@ -27,3 +27,10 @@ def test_duplicates_are_printed_with_their_null(sim_cohort) -> None:
     document = json.loads(run.invoke(app, [*asked, "--json"]).stdout)
     assert document["nights"] == 5 and document["same_subject"]["pairs"] == 10
     assert "suspicions, no verdicts" in run.invoke(app, asked).stdout
+
+
+def test_nights_with_a_page_are_printed_once(sim_cohort, tmp_path) -> None:
+    out = tmp_path / "nights.html"
+    asked = ["search", "little deep sleep", "--cohort", str(sim_cohort.root), "--level", "night", "-k", "2"]
+    said = run.invoke(app, [*asked, "--out", str(out)]).stdout
+    assert said.count("searched 5 ") == 1 and "epochs" not in said.splitlines()[-1] and out.is_file()
