@@ -37,8 +37,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "contrastive + masked": {"contrastive": 1.0, "masked": 0.2},
     "contrastive + dash": {"contrastive": 1.0, "dash": 0.1},
     "contrastive + plain InfoNCE": {"contrastive": 1.0, "dash": 0.1, "dash_people": False},
-    "all but caption": {"contrastive": 1.0, "masked": 0.2, "dash": 0.1},
-    "all": {"contrastive": 1.0, "sigmoid": 0.2, "caption": 0.2, "masked": 0.2, "dash": 0.1},
+    "all but caption": {"contrastive": 1.0, "sigmoid": 1.0, "masked": 0.2, "dash": 0.1},
+    "all": {"contrastive": 1.0, "sigmoid": 1.0, "caption": 0.2, "masked": 0.2, "dash": 0.1},
 }
 NONE = dict.fromkeys(ALONE, 0.0)
 RIVALS = ("contrastive + dash", "contrastive + plain InfoNCE")

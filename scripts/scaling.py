@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from runs import arguments, data_of, figures_of
+from runs import LR_BY_WIDTH, SMALL, arguments, data_of, figures_of
 from scipy.optimize import minimize_scalar, nnls
 
 from encoders.errors import BadInput
@@ -28,6 +28,7 @@ SENSORS = {  # modalities, each a superset of the one before
     8: ["EEG_C3", "EEG_C4", "EOG_L", "EOG_R", "EMG_CHIN", "ABD", "THX", "AF", "SPO2", "ECG", "HR", "POS"],
 }
 LOSS = "loss contrastive"
+LOSSES = {"width": LOSS, "subjects": LOSS, "modalities": "1 - macro-F1 of stages"}
 REFITS = 200
 BEYOND = (10, 100)
 
@@ -46,7 +47,8 @@ def main() -> None:
         sys.exit(f"scaling: {wrong}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same call goes on from there")
-    report = {"epochs_seen": args.epochs_seen, "loss": LOSS, "axes": {a: fitted(points) for a, points in found.items()}}
+    axes_found = {axis: {"loss_is": LOSSES[axis]} | fitted(points) for axis, points in found.items()}
+    report = {"epochs_seen": args.epochs_seen, "axes": axes_found}
     (args.out / "scaling.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     plot(report, args.out / "scaling.html")
     print(words(report))
@@ -54,23 +56,30 @@ def main() -> None:
 
 def grid(axis: str, data: dict[str, Any], args: Any, seed: int) -> list[tuple[float, float]]:
     """(x, loss) along one axis; x is the width, the number of subjects, or that of modalities."""
-    from runs import SMALL
-
     sizes, points = SMALL["model"]["sizes"], []
     if axis == "width":
         for width in WIDTHS:
-            smaller = sizes | {"width": width, "patch_width": width // 2}
-            run = figures_of({"data": data, "model": {"sizes": smaller}}, args, f"width-{width}", seed)
-            points.append((float(width), run["figures"][LOSS]))
+            change = {
+                "data": data, "model": {"sizes": sizes | {"width": width, "patch_width": width // 2}},
+                "optimiser": {"lr": LR_BY_WIDTH / width},
+            }  # fmt: skip
+            points.append((float(width), loss_of(figures_of(change, args, f"width-{width}", seed), axis)))
     elif axis == "subjects":
         for share in SHARES:
             run = figures_of({"data": data | {"subjects_used": share}}, args, f"subjects-{share:g}", seed)
-            points.append((float(run["subjects"]), run["figures"][LOSS]))
+            points.append((float(run["subjects"]), loss_of(run, axis)))
     else:
         for count, channels in SENSORS.items():
             run = figures_of({"data": data | {"channels": channels}}, args, f"modalities-{count}", seed)
-            points.append((float(count), run["figures"][LOSS]))
+            points.append((float(count), loss_of(run, axis)))
     return points
+
+
+def loss_of(run: dict[str, Any], axis: str) -> float:
+    """What is to fall. With more sensors more can be said of an epoch, so that the contrastive losses of two montages
+    are of different texts; there it is how badly stages are told, the one question that all of them answer."""
+    figures = run["figures"]
+    return 1 - figures["stage macro-F1"] if axis == "modalities" else figures[LOSS]
 
 
 def power_law(x: Points, a: float, b: float, c: float) -> Points:
@@ -113,12 +122,12 @@ def fitted(points: list[tuple[float, float]], seed: int = 0) -> dict[str, Any]:
 
 def words(report: dict[str, Any]) -> str:
     """The fits in sentences."""
-    lines = [f"Budget: {report['epochs_seen']} epochs seen a run; validation {report['loss']}."]
+    lines = [f"Budget: {report['epochs_seen']} epochs seen a run."]
     for axis, one in report["axes"].items():
         low, high = one["c_interval"]
         lines.append(
-            f"{axis}: {one['a']:.3f} + {one['b']:.3g} * x^-{one['c']:.2f} (exponent {low:.2f} to {high:.2f}) "
-            f"over x = {min(one['x']):g} to {max(one['x']):g}"
+            f"{axis}: {one['loss_is']} = {one['a']:.3f} + {one['b']:.3g} * x^-{one['c']:.2f} "
+            f"(exponent {low:.2f} to {high:.2f}) over x = {min(one['x']):g} to {max(one['x']):g}"
         )
         for name, guess in one["predicted"].items():
             a, b = guess["interval"]
@@ -137,14 +146,14 @@ def plot(report: dict[str, Any], path: Path) -> None:
     from plotly.subplots import make_subplots
 
     axes = report["axes"]
-    figure = make_subplots(1, len(axes), subplot_titles=list(axes), shared_yaxes=True)
+    figure = make_subplots(1, len(axes), subplot_titles=[f"{axis}: {one['loss_is']}" for axis, one in axes.items()])
     for column, one in enumerate(axes.values(), 1):
         figure.add_trace(go.Scatter(x=one["x"], y=one["loss"], mode="markers", name="measured"), 1, column)
         x = np.geomspace(min(one["x"]), BEYOND[-1] * max(one["x"]), 200)
         y = power_law(x, one["a"], one["b"], one["c"])
         figure.add_trace(go.Scatter(x=x, y=y, mode="lines", name="a + b x^-c", line_dash="dot"), 1, column)
         figure.update_xaxes(type="log", row=1, col=column)
-    figure.update_layout(title=f"{report['loss']} after {report['epochs_seen']} epochs seen", showlegend=False)
+    figure.update_layout(title=f"After {report['epochs_seen']} epochs seen", showlegend=False)
     figure.write_html(path, include_plotlyjs=True)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from encoders.models import Encoder
 from retrieval.agreement import confusion, f1_of, kappa_of
+from retrieval.compared import AUTO
 from retrieval.evaluation.baselines import (
     CAPTIONS,
     CAPTIONS_NOTE,
@@ -82,11 +83,18 @@ def stage_truth(sample: Sample) -> Labelled:
     task, frame = stage_task(sample.encoder), sample.frame
     number = {value: list(task.labels).index(label) for value, label in task.means().items()}
     codes = frame["stage"].replace_strict(number, default=-1, return_dtype=pl.Int64).to_numpy().copy()
+    by_program = np.zeros(len(codes), bool)
+    if "stage_source" in frame.columns:  # a stager's marks are no truth to hold another against
+        by_program = frame["stage_source"].fill_null("").str.starts_with(AUTO).to_numpy() & (codes >= 0)
+    codes[by_program] = -1
     nrem = int((frame["stage"] == "NREM").sum())
-    unscored = int((codes < 0).sum()) - nrem
+    unscored = int((codes < 0).sum()) - nrem - int(by_program.sum())
     blind = ~able(sample) & (codes >= 0)
     codes[blind] = -1
-    note = left_out(unscored=unscored, scored_as_unspecified_NREM=nrem, without_a_usable_sensor=int(blind.sum()))
+    note = left_out(
+        unscored=unscored, staged_by_a_program=int(by_program.sum()), scored_as_unspecified_NREM=nrem,
+        without_a_usable_sensor=int(blind.sum()),
+    )  # fmt: skip
     return Labelled(task, codes, note)
 
 

@@ -11,7 +11,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from ablate import table  # noqa: E402
-from scaling import SENSORS, fitted, plot, power_law, words  # noqa: E402
+from scaling import LOSS, SENSORS, fitted, loss_of, plot, power_law, words  # noqa: E402
 
 X = np.array([16.0, 32.0, 64.0, 128.0, 256.0])
 
@@ -31,8 +31,7 @@ def test_a_known_curve_is_found_and_lies_in_its_interval() -> None:
 def test_the_report_says_that_it_guesses(tmp_path: Path) -> None:
     report = {
         "epochs_seen": 1000,
-        "loss": "loss contrastive",
-        "axes": {"width": fitted(list(zip(X, power_law(X, 1.0, 4.0, 0.5), strict=True)))},
+        "axes": {"width": {"loss_is": LOSS} | fitted(list(zip(X, power_law(X, 1.0, 4.0, 0.5), strict=True)))},
     }
     assert "beyond everything measured" in words(report) and "10x (2560): 1.0" in words(report)
     plot(report, tmp_path / "scaling.html")
@@ -52,3 +51,9 @@ def test_the_table_has_means_and_what_is_missing() -> None:
     lines = table(runs).splitlines()
     assert "0.750 ± 0.071" in lines[1] and lines[1].rstrip().endswith("1.0")
     assert " - " in lines[2] and "loss" not in lines[0]
+
+
+def test_montages_are_compared_by_the_question_that_all_of_them_answer() -> None:
+    run = {"figures": {LOSS: 2.5, "stage macro-F1": 0.75}}
+    assert loss_of(run, "width") == loss_of(run, "subjects") == 2.5
+    assert loss_of(run, "modalities") == 0.25

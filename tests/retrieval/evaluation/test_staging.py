@@ -1,6 +1,7 @@
 """Zero-shot staging: what counts, what is smoothed, and that an oracle, a guess and a cheat get what they deserve."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -127,6 +128,16 @@ def test_a_cohort_that_never_slept_is_judged_on_wake_alone() -> None:
 def test_nothing_is_said_where_nobody_scored_stages() -> None:
     stages, vectors = nights(60)
     assert measure_staging(sample_of([None] * len(stages), vectors), yasa=False) == []
+
+
+def test_what_a_program_staged_is_no_truth() -> None:
+    stages, vectors = nights()
+    sample = sample_of(stages, vectors)
+    source = pl.Series(["auto:yasa"] * 300 + ["human"] * 900)
+    some = replace(sample, frame=sample.frame.with_columns(stage_source=source))
+    (macro,) = (f for f in measure_staging(some, yasa=False) if f.measure == "macro-F1" and f.method == "zero-shot")
+    assert macro.n == 900 and "300 staged by a program" in macro.note
+    assert not measure_staging(replace(sample, frame=sample.frame.with_columns(stage_source=pl.lit("auto:yasa"))))
 
 
 def test_an_encoder_that_merges_n1_and_n2_is_asked_for_four_stages() -> None:
