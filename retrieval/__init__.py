@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from encoders.errors import BadInput
 from encoders.recordings.timeline import clock
 from encoders.vocabulary import EPOCH_S, STAGES
-from index import CohortProblem
+from index import CohortProblem, InvalidFilter
 from retrieval.alike import Alignment
 from retrieval.cohort import Cohort
 from retrieval.files import check, cores, explain_channels, simulate
@@ -36,9 +36,9 @@ _LATER = {
 
 __all__ = [
     "EPOCH_S", "STAGES", "Alignment", "AlikeNights", "Answer", "Asked", "BadInput", "Classification", "Cohort",
-    "CohortProblem", "Duplicates", "Evaluation", "ExportReport", "FewShot", "Hit", "IngestReport", "Label", "Located",
-    "Probe", "Strip", "Trace", "Truth", "UserError", "check", "clock", "cores", "explain_channels", "ingest",
-    "simulate",
+    "CohortProblem", "Duplicates", "Evaluation", "ExportReport", "FewShot", "Hit", "IngestReport", "InvalidFilter",
+    "Label", "Located", "Probe", "Strip", "Trace", "Truth", "UserError", "check", "clock", "cores", "explain_channels",
+    "ingest", "simulate",
 ]  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 Table = NDArray[np.int64]
 
 
-def confusion(truth: NDArray[np.int64], said: NDArray[np.int64], labels: int) -> Table:
-    """The table of two columns of label numbers, each in `[0, labels)`."""
-    table: Table = np.bincount(truth * labels + said, minlength=labels * labels).reshape(labels, labels)
+def confusion(truth: NDArray[np.int64], said: NDArray[np.int64], labels: int, others: int | None = None) -> Table:
+    """The table of two columns of label numbers, each in `[0, labels)`; `said` in `[0, others)` where they differ."""
+    wide = others or labels
+    table: Table = np.bincount(truth * wide + said, minlength=labels * wide).reshape(labels, wide)
     return table
 
 

@@ -25,7 +25,7 @@ from retrieval.evaluation.staging import smoothed_scores, stage_task
 from retrieval.search import matching
 from retrieval.smoothing import load_transitions
 from retrieval.spaces import public_name
-from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, epoch_scores, nearest, open_task
+from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, epoch_scores, find_task, nearest, open_task
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
@@ -73,10 +73,11 @@ class Classification:
 
 
 def classify(
-    cohort: "Cohort", name: str, *, where: str | None = None, smooth: bool = False, calibrated: bool = False,
-    abstain: float | None = None, scorer: str | None = None, seed: int = 0, progress: Progress | None = None,
+    cohort: "Cohort", name: str | PromptTask, *, where: str | None = None, smooth: bool = False,
+    calibrated: bool = False, abstain: float | None = None, scorer: str | None = None, seed: int = 0,
+    progress: Progress | None = None,
 ) -> Classification:  # fmt: skip
-    """Label the epochs of `where` (SQL over the view `epochs`) by the task of that name or file.
+    """Label the epochs of `where` (SQL over the view `epochs`) by that task, or the one of that name or file.
 
     `smooth`: stages over the night, by a hidden Markov model. `calibrated`: probabilities and thresholds fitted on
     other subjects. `abstain`: no label where its margin (calibrated: its probability) is less. `scorer`: whom to
@@ -88,7 +89,7 @@ def classify(
             f"--abstain {abstain:g}: give 0 to 1, a label's least margin, or with --calibrate its probability."
         )
     reader, snapshot = reader_of(cohort), cohort.snapshot
-    task, notes = _readable(open_task(name), reader)
+    task, notes = readable(name if isinstance(name, PromptTask) else open_task(name), reader)
     labels = (ABSENT, PRESENT) if task.asks_presence else tuple(task.labels)
     stages = load_transitions().labels
     if smooth and not (task.column == "stage" and set(task.means()) <= set(stages)):
@@ -108,9 +109,15 @@ def classify(
     frame, asked, codes, sources = frame.filter(kept), asked[kept], truth.codes[kept], truth.sources[kept]
     sets = task.sensors or tuple((channel,) for channel in reader.channels)
     scores = epoch_scores(snapshot, reader, task, labels, frame["epoch_id"].to_numpy(), progress)
+
+    def step(what: str) -> None:
+        if progress:
+            progress(what, frame.height, frame.height)
+
     scores[~usable(frame, sets)] = np.nan
     smoothing = None
     if smooth:
+        step("smoothing over the night")
         sample = Sample(reader, frame, np.zeros((frame.height, 0), np.float32))
         features, said = smoothed_scores(sample, scores, task, None)
         scores, smoothing = np.exp(features), f"hidden Markov model of stages over the night, {said}"
@@ -120,6 +127,7 @@ def classify(
     counts = asked & known
     fitted: Calibrated | str = "uncalibrated: scores are similarities; --calibrate fits them on other subjects' labels"
     if calibrated:
+        step("calibrating on other subjects")
         fitted = calibrate(features, codes, frame["subject"].to_numpy(), labels, presence=task.asks_presence)
     if isinstance(fitted, Calibrated):
         scores = fitted.chances
@@ -134,6 +142,7 @@ def classify(
         given[unsure] = -1
         least = "probability" if isinstance(fitted, Calibrated) else "margin"
         notes.append(f"abstained: {unsure.sum()} of {counts.sum()} epochs, {least} below {abstain:g}")
+    step("comparing with the scorer")
     agreement, left = agreement_of(codes, given, labels, frame["subject"].to_numpy(), sources, counts, seed)
     notes += [*_about(frame.filter(asked), reader), left if agreement else truth.why]
     if agreement and task.asks_presence:
@@ -163,10 +172,10 @@ def reader_of(cohort: "Cohort") -> Encoder:
     return cohort.reader
 
 
-def _readable(task: PromptTask, reader: Encoder) -> tuple[PromptTask, list[str]]:
+def readable(task: PromptTask, reader: Encoder) -> tuple[PromptTask, list[str]]:
     """The task in labels that the encoder knows, of sensor sets that it reads; `BadInput` where it reads none."""
     notes = []
-    if task.name == "staging" and (merged := stage_task(reader)).name != task.name:
+    if task == find_task("staging") and (merged := stage_task(reader)).name != task.name:
         task = merged
         notes.append(f"{public_name(reader)} does not tell N1 from N2, so the task is {task.name}")
     if not task.sensors:

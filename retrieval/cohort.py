@@ -33,14 +33,18 @@ from retrieval.strips import Strip, strip_of
 
 if TYPE_CHECKING:
     from retrieval.alike import Alignment
+    from retrieval.captioned import NearCaptions
     from retrieval.classify import Classification
     from retrieval.duplicates import Duplicates
     from retrieval.evaluation.evaluate import Evaluation, Progress
     from retrieval.exports import ExportReport
+    from retrieval.facts import Fact
     from retrieval.fewshot import FewShot
+    from retrieval.foreign import Foreign
     from retrieval.labelling import Label
     from retrieval.localise import Located
     from retrieval.probe import Probe
+    from retrieval.zeroshot import PromptTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,9 @@ class Cohort:
             )
         if unlike:
             raise BadInput(f"{place}: --unlike is of whole nights; name the recording alone: {at.recording}.")
-        return similar_epochs(self.snapshot, self.encoder.space, at.epoch_id, place, where=where, k=k)
+        return similar_epochs(
+            self.snapshot, self.encoder.space, at.epoch_id, place, where=where, k=k, signals=self.signal_space
+        )
 
     def align(self, recording: str, other: str) -> "Alignment":
         """Two nights laid over each other: which parts agree, block by block; see `retrieval.alike`."""
@@ -170,14 +176,15 @@ class Cohort:
             raise BadInput(f"{place}: no epoch there; {name} is {clock(rows['duration_s'][0])} long (h:m:s).")
         return Place(name, int(epochs["epoch_id"][0]), float(epochs["start_s"][0]))
 
-    def describe(self, place: str, *, nearest: int = 5) -> dict[str, Any]:
+    def describe(self, place: str, *, nearest: int = 5, around: Answer | None = None) -> dict[str, Any]:
         """What was measured and scored at `RECORDING@TIME`, or in the night `RECORDING`, in words.
 
         `captions` holds measured facts by part; `generated` what the encoder's decoder wrote of the signals, with
-        `caveats` where there are any; `nearest` other epochs with the nearest captions, or nights.
+        `caveats` where there are any; `nearest` other epochs with the nearest captions, or nights: those of `around`
+        where they were found elsewhere.
         """
         at = self.locate(place)
-        around = self.similar(place, k=nearest)
+        around = around or self.similar(place, k=nearest)
         near = [
             {"recording": h.recording, "start_s": h.start_s, "score": h.score, "caption": h.caption}
             for h in around.hits
@@ -280,12 +287,12 @@ class Cohort:
 
     def fewshot(
         self, examples: Path | str | None = None, *, labels: Sequence[str] = (), where: str | None = None, k: int = 5,
-        next_n: int = 0,
+        next_n: int = 0, progress: "Progress | None" = None,
     ) -> "FewShot":  # fmt: skip
         """Label every epoch by its nearest examples (None: the cohort's labels); see `retrieval.fewshot`."""
         from retrieval.fewshot import fewshot
 
-        return fewshot(self, examples, labels=labels, where=where, k=k, next_n=next_n)
+        return fewshot(self, examples, labels=labels, where=where, k=k, next_n=next_n, progress=progress)
 
     def probe(
         self, target: str, *, cuts: Sequence[float] = (), where: str | None = None, seed: int = 0,
@@ -297,10 +304,10 @@ class Cohort:
         return probe(self, target, cuts=cuts, where=where, seed=seed, progress=progress)
 
     def classify(
-        self, task: str = "staging", *, where: str | None = None, smooth: bool = False, calibrated: bool = False,
+        self, task: "str | PromptTask" = "staging", *, where: str | None = None, smooth: bool = False, calibrated: bool = False,
         abstain: float | None = None, scorer: str | None = None, progress: "Progress | None" = None,
     ) -> "Classification":  # fmt: skip
-        """Label every epoch by the words of a task alone; see `retrieval.classify`."""
+        """Label every epoch by the words of a task (its name, a TOML file, itself); see `retrieval.classify`."""
         from retrieval.classify import classify
 
         return classify(self, task, where=where, smooth=smooth, calibrated=calibrated, abstain=abstain, scorer=scorer,
@@ -321,6 +328,44 @@ class Cohort:
 
         return export(self, Path(out), format, what=what, where=where, search=search, k=k, overwrite=overwrite,
                       progress=progress)  # fmt: skip
+
+    @property
+    def encoder_name(self) -> str:
+        """The name by which this cohort's encoder is loaded."""
+        return self._encoder_name
+
+    @property
+    def signal_space(self) -> str | None:
+        """The space of this cohort's signal vectors, where its encoder reads signals; loads nothing."""
+        spaces = self.snapshot.spaces() if self._encoder_name != TEXT_ENCODER else {}
+        return next((space for space, of in spaces.items() if of.get("encoder") == self._encoder_name), None)
+
+    def facts(self, place: str) -> "list[Fact]":
+        """Each measure and scored event of the epoch at `RECORDING@TIME`, with unit and definition."""
+        from retrieval.facts import facts_of
+
+        return facts_of(self.snapshot, self.epoch_at(place))
+
+    def captions_near(self, place: str, k: int = 5) -> "NearCaptions | None":
+        """The cohort's captions nearest to the signals at `RECORDING@TIME`; None without an encoder of signals."""
+        from retrieval.foreign import captions_near
+
+        return captions_near(self, self.epoch_at(place), self.snapshot, k)
+
+    def foreign(
+        self, path: "Path | Sequence[Path]", progress: "Progress | None" = None, *, scorer: str | None = None
+    ) -> "Foreign":
+        """A recording that is not in the cohort, described and compared with it; see `retrieval.foreign`."""
+        from retrieval.foreign import read_foreign
+
+        return read_foreign(self, path, progress, scorer=scorer)
+
+    def epoch_at(self, place: str) -> int:
+        """The id of the epoch at `RECORDING@TIME`; `BadInput` where no time is named."""
+        at = self.locate(place)
+        if at.epoch_id is None:
+            raise BadInput(f"{place}: name a time as well, such as {place}@0.")
+        return at.epoch_id
 
     def waveform(
         self, recording: str, start_s: float, stop_s: float, channels: Sequence[str] = CHANNELS

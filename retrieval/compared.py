@@ -1,5 +1,6 @@
 """What was scored of a task, by whom, and how far labels agree with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,10 @@ from retrieval.agreement import confusion, f1_of, kappa_of
 from retrieval.evaluation.baselines import left_out
 from retrieval.evaluation.curves import Ranking
 from retrieval.evaluation.events import event_codes
-from retrieval.evaluation.figures import interval
+from retrieval.evaluation.figures import Interval, interval
+from retrieval.scorers import AUTO
 from retrieval.zeroshot import PromptTask
 
-AUTO = "auto:"  # a stager's marks, never called a person's
 Codes = NDArray[np.int64]
 
 
@@ -46,6 +47,11 @@ class Agreement:
     support: dict[str, int]
     interval: dict[str, Any]
     confusion: list[list[int]]
+
+    def macro_f1_without(self, label: str) -> float | None:
+        """The mean F1 of the other labels: a hard one, such as N1, is seen apart. None where none has any."""
+        rest = [x for name, x in self.f1.items() if name != label and x is not None]
+        return sum(rest) / len(rest) if rest else None
 
     def to_json(self) -> dict[str, Any]:
         """The agreement as plain values."""
@@ -101,25 +107,29 @@ def agreement_of(
     if len(np.unique(codes[rows])) < 2:
         return None, ""
     true, given, k = codes[rows], said[rows], len(labels)
+    people, owner = np.unique(subjects[rows].astype(str), return_inverse=True)
+    if len(people) > 1:  # a table a person, so that a draw of people adds tables
+        each = confusion(owner * k + true, given, len(people) * k, k).reshape(len(people), k, k)
+        units = people.tolist()
+    else:
+        each = np.zeros((len(rows), k, k), np.int64)
+        each[np.arange(len(rows)), true, given] = 1
+        units = people.tolist() * len(rows)
 
-    def table(draw: Codes) -> NDArray[np.int64]:
-        return confusion(true[draw], given[draw], k)
+    def macro(table: NDArray[np.int64]) -> float:
+        return float(np.nanmean(f1_of(table)))
 
-    def macro(draw: Codes) -> float:
-        return float(np.nanmean(f1_of(table(draw))))
+    def over_people(figure: Callable[[NDArray[np.int64]], float]) -> Interval:
+        return interval(lambda draw: figure(each[draw].sum(axis=0)), units, seed=seed)
 
-    people = subjects[rows].tolist()
-    ends = {
-        name: interval(of, people, seed=seed)
-        for name, of in (("macro_f1", macro), ("kappa", lambda draw: kappa_of(table(draw))))
-    }
-    whole = table(np.arange(len(rows)))
+    ends = {"macro_f1": over_people(macro), "kappa": over_people(kappa_of)}
+    whole = each.sum(axis=0)
     agreement = Agreement(
-        ", ".join(sorted(set(sources[rows]))), macro(np.arange(len(rows))), ends["kappa"].value,
+        ", ".join(sorted(set(sources[rows]))), macro(whole), ends["kappa"].value,
         {label: None if np.isnan(x) else float(x) for label, x in zip(labels, f1_of(whole), strict=True)},
         {label: int(n) for label, n in zip(labels, whole.sum(axis=1), strict=True)},
         {name: [end.low, end.high] for name, end in ends.items()}
-        | {"subjects": len(set(people)), "note": ends["macro_f1"].note},
+        | {"subjects": len(people), "note": ends["macro_f1"].note},
         whole.tolist(),
     )  # fmt: skip
     mute = left_out(**{"epochs without a label to compare": int((counts & (codes < 0)).sum()),

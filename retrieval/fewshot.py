@@ -22,7 +22,7 @@ from encoders.recordings.timeline import DAY_S, clock
 from index import Labels, Snapshot
 from retrieval.agreement import confusion, f1_of, kappa_of
 from retrieval.labelling import read_spans, timelines
-from retrieval.neighbours import Floats, Rows, Space, distances, neighbours, votes_of
+from retrieval.neighbours import Floats, Progress, Rows, Space, distances, neighbours, votes_of
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
@@ -112,7 +112,7 @@ class FewShot:
 
 def fewshot(
     cohort: "Cohort", examples: Path | str | None = None, *, labels: Sequence[str] = (), where: str | None = None,
-    k: int = NEAREST, next_n: int = 0,
+    k: int = NEAREST, next_n: int = 0, progress: Progress | None = None,
 ) -> FewShot:  # fmt: skip
     """Label the epochs of `where` (None: all) by their `k` nearest examples, and name the `next_n` to label next.
 
@@ -140,7 +140,7 @@ def fewshot(
     names = sorted(set(frame.filter(able)["given"].drop_nulls()))
     _two(names, examples)
     shots = frame.with_row_index("row").filter(unknown.is_null() & pl.col("given").is_not_null())
-    nearest, cosines = neighbours(cohort.snapshot, space, frame, shots, able, k)
+    nearest, cosines = neighbours(cohort.snapshot, space, frame, shots, able, k, progress)
     codes = shots["given"].replace_strict({n: i for i, n in enumerate(names)}, return_dtype=pl.Int64).to_numpy()
     votes = votes_of(nearest, cosines, codes, len(names))
     voted = nearest[:, 0] >= 0

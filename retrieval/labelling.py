@@ -29,6 +29,10 @@ SPANS = {
 _SHORTEST_ID = 4  # letters of an id that may stand for it
 _UNKNOWN = ["", "NA", "null"]
 Span = tuple[str, float, float]
+_SHOWN = (
+    "SELECT e.recording, e.start_s, e.stop_s, coalesce(r.subject, e.recording) AS subject, e.stage, e.stage_source "
+    "FROM epoch_rows e JOIN recordings r USING (recording)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,13 @@ class Timeline:
         return np.array([overlap.argmax()]) if overlap.max(initial=0.0) > 0 else inside
 
 
-def timelines(cohort: "Cohort") -> dict[str, Timeline]:
-    """Every recording of the cohort by name."""
+def timelines(cohort: "Cohort", only: str | None = None) -> dict[str, Timeline]:
+    """Every recording of the cohort by name, or the one of that name."""
     rows = cohort.snapshot.sql(
         "SELECT recording, start_clock_s, duration_s, list(start_s ORDER BY start_s) AS starts "
-        "FROM recordings JOIN epoch_rows USING (recording) GROUP BY ALL ORDER BY recording"
+        "FROM recordings JOIN epoch_rows USING (recording) WHERE $1::VARCHAR IS NULL OR recording = $1 "
+        "GROUP BY ALL ORDER BY recording",
+        [only],
     )
     found = {}
     for name, clock_s, duration_s, starts in rows.iter_rows():
@@ -106,9 +112,9 @@ def add_label(cohort: "Cohort", place: str | Span, label: str, author: str) -> L
         start, _, stop = when.partition("-")
         if not start:
             raise BadInput(f"{place!r}: say when, as RECORDING@5400, RECORDING@23:30 or RECORDING@5400-5460.")
-        span = _known(cohort, timelines(cohort), name).span(start, stop or None)
+        span = _known(cohort, timelines(cohort, name), name).span(start, stop or None)
     else:
-        span = _known(cohort, timelines(cohort), place[0]).span(*place[1:])
+        span = _known(cohort, timelines(cohort, place[0]), place[0]).span(*place[1:])
     return _append(cohort, _standing(cohort), span, _word("label", label), _word("author", author))
 
 
@@ -166,6 +172,24 @@ def read_spans(cohort: "Cohort", path: Path) -> pl.DataFrame:
         except BadInput as error:
             raise BadInput(f"{path.name} line {number}: {error}") from None
     return pl.DataFrame(rows, schema=SPANS, orient="row")
+
+
+def drawn(cohort: "Cohort", n: int, *, where: str | None = None, seed: int = 0) -> pl.DataFrame:
+    """`n` epochs at random of `where` (SQL over the view `epochs`), none drawn twice: `recording start_s stop_s subject
+    stage stage_source`, in the order of the draw; the same seed draws the same of one snapshot."""
+    rows = np.sort(cohort.snapshot.rows(where))
+    chosen = np.random.default_rng(seed).permutation(rows)[:n]
+    order = pl.DataFrame({"epoch_id": chosen, "place": np.arange(len(chosen))})
+    return cohort.snapshot.sql(f"{_SHOWN} JOIN chosen USING (epoch_id) ORDER BY place", chosen=order)
+
+
+def around(cohort: "Cohort", recording: str, start_s: float, n: int) -> pl.DataFrame:
+    """The `n` epochs of a recording nearest to a time, in order of time; columns as `drawn` gives them."""
+    cohort.locate(recording)
+    found = cohort.snapshot.sql(
+        f"{_SHOWN} WHERE e.recording = ? ORDER BY abs(e.start_s - ?) LIMIT ?", [recording, start_s, n]
+    )
+    return found.sort("start_s")
 
 
 def _known(cohort: "Cohort", known: Mapping[str, Timeline], name: str) -> Timeline:

@@ -37,7 +37,7 @@ _A = (
 )
 _NOT = r"(?P<no>(?:not|never|no\s+longer|n['’]t|don['’]?t|doesn['’]?t|without|isn['’]?t|aren['’]?t|wasn['’]?t|weren['’]?t|do\s+not|does\s+not|did\s+not)\s+(?:being\s+|be\s+)?)?"  # noqa: E501
 _SPAN = (
-    r"(?:within|inside|in\s+under|(?:in|during)(?=\s+the\b)|(?:in\s+)?(?:(?:no|not)\s+more|less|fewer)\s+than|under|up\s+to|"
+    r"(?:within|inside|in\s+under|(?:in|during)(?=\s+the\b)|(?:in\s+)?(?:(?:no|not)\s+(?:more|later)|less|fewer)\s+than|under|up\s+to|"
     r"at\s+most|<\s?=?|≤)\s*"
 )
 _WITHIN = rf"{_SPAN}(?:the\s+)?(?:(?:first|next|last|previous|following)\s+)?{DURATION}\s*"

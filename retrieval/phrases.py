@@ -2,7 +2,7 @@
 
 import re
 
-from retrieval.numbers import WORD
+from retrieval.numbers import GOES, WORD
 
 PEOPLE = (
     r"people|persons?|patients?|pts?|subjects?|adults?|individuals?|participants?|volunteers?|folks?|clients?|those|any(?:one|body)|some(?:one|body)|every(?:one|body)|sleepers?|child(?:ren)?|kids?|"
@@ -32,30 +32,35 @@ NOT_A_PERSON = re.compile(  # `minor problem`, `baby monitor`
     r"apn\w+|hypopn\w+|arousals?|supine)\b))[a-z]"
 )
 VAGUE_AGE = re.compile(rf"\b(?:young(?:er|est)?|old(?:er|est)?)\s+(?:{PEOPLE}|{_WOMEN}|{_MEN})\b")
-OTHER_UNIT = re.compile(
-    r"\s*(?:kgs?|kilos?|lbs?|pounds|stones?|cm|m|ft|feet|inch(?:es)?|mm\s?hg|bmi|mg|hz|cm\s?h2o|days?|weeks?|months?|nights?|epochs?)\b"
+_FOREIGN = (
+    r"kgs?|kilos?|lbs?|pounds|stones?|cm|m|ft|feet|inch(?:es)?|mm\s?hg|mg|k?hz|hertz|cm\s?h2o|"
+    r"days?|weeks?|months?|nights?"
 )
+FOREIGN = re.compile(rf"\s*(?:{_FOREIGN})\b")  # units of what no quantity here is
+OTHER_UNIT = re.compile(rf"\s*(?:{_FOREIGN}|bmi|epochs?)\b")
 
+_STATISTIC = (
+    r"(?:(?P<mean>mean|averag(?:e[sd]?|ing)|avg\.?)|(?P<min>minim(?:um|al)|min\.?|lowest|nadirs?)|"
+    r"(?P<max>maxim(?:um|al)|max\.?|highest|peak(?:s|ed|ing)?))"
+)
+STATISTIC = re.compile(rf"\b{_STATISTIC}(?!\w)")
+STATISTIC_BEFORE = re.compile(rf"\b{_STATISTIC}\s+$")
 # Between an owner and its number: `SpO2 falls to below 85`, `apneas that last over a minute`.
 LINK = re.compile(
-    r"(?:[\s=:,(]|\b(?:is|was|are|were|be|been|being|each|of|a|an|the|at|with|that|which|whose|has|have|had|having|do(?:es)?|did|"
-    r"fall(?:s|ing|en)?|fell|drop(?:s|p(?:ed|ing))?|dip(?:s|p(?:ed|ing))?|go(?:es|ing|ne)?(?:\s+on)?|went|gets?|getting|got|"
-    r"ris(?:es?|en|ing)|rose|stay(?:s|ed|ing)?|remain(?:s|ed|ing)?|last(?:s|ed|ing)?|sustain(?:s|ed|ing)?|persist(?:s|ed|ing)?|"
-    r"run(?:s|ning)?|continu(?:es?|ed|ing)|sink(?:s|ing)?|sank|sunk|slid(?:es?|ing)?|plung(?:es?|ed|ing)|plummet(?:s|ed|ing)?|"
-    r"crash(?:es|ed|ing)?|div(?:es?|ed|ing)|tank(?:s|ed|ing)?|climb(?:s|ed|ing)?|creep(?:s|ing)?|soar(?:s|ed|ing)?|"
-    r"shoot(?:s|ing)?|shot|jump(?:s|ed|ing)?|spik(?:es?|ed|ing)|hover(?:s|ed|ing)?|sit(?:s|ting)?|h[eo]ld(?:s|ing)?|"
-    r"ke(?:eps?|eping|pt)|reach(?:es|ed|ing)?|hit(?:s|ting)?|touch(?:es|ed|ing)?|decreas(?:es?|ed|ing)|increas(?:es?|ed|ing)|"
-    r"desaturat(?:es?|ed|ing)|(?:on\s+)?average|averag(?:es|ed|ing)|currently|measured|recorded|"
+    r"(?:[\s=:,(\[–—-]|\b(?:is|was|are|were|be|been|being|each|of|a|an|the|at|with|that|which|whose|has|have|had|having|do(?:es)?|"
+    rf"did|{GOES['<=']}|{GOES['>=']}|{re.sub('[?]P<[a-z]+>', '?:', _STATISTIC)}|"
+    r"(?:stay|remain|last|sustain|persist|run|continu|div|tank|creep|hover|h[eo]ld|ke[ep]|ranging|desaturat|measur|record|drift|"
+    r"maintain|sag|linger|settl|descend|tumbl|bottom|com(?=es?\b|ing)|estimat|observ|calculat)\w{0,4}|sit(?:s|ting)?|gets?|getting|got|"
+    r"go(?:es|ing|ne)?(?:\s+on)?|went|(?:reach|hit|touch)(?:e?s|t?ing|ed)?|in\s+duration|in\s+length|out|found|seen|noted|(?:any|some)where|events?|episodes?|"
+    r"briefly|transiently|suddenly|gradually|repeatedly|often|sometimes|temporarily|just|only|well|still|as|by|on\s+average|currently|"
     r"for|durations?|lengths?|long|values?|levels?|readings?|rates?|to|down|up|even|ever|always|consistently|aged?|"
-    r"(?P<denied>not|never|cannot|without|\w+n['’]?t))\b)*"
+    r"(?P<denied>not|never|nowhere|cannot|without|\w+n['’]t))\b)*"
 )
 NUMBER_AFTER = re.compile(rf"{LINK.pattern}(?P<n>{WORD})\b")
 BACK_LINK = re.compile(
-    r"\s*(?:(?:of|in|the|an?|different|separate|distinct|scored)\s+)*"
+    r"(?:[\s-]|\b(?:of|in|the|an?|different|separate|distinct|scored|long|lasting)\b)*"
 )  # `more than 2 of the arousals`
-STATISTIC = re.compile(
-    r"\b(?:(?P<mean>mean|average|averaged|avg\.?)|(?P<min>minim(?:um|al)|min\.?|lowest)|(?P<max>maxim(?:um|al)|max\.?|highest|peak))\s+$"
-)
+PER_HOUR = re.compile(r"\s*(?:/\s*|(?:per|an?|each|every)\s+)h(?:ou)?r?\b")
 PER_TIME = re.compile(
     r"\s*(?:/|per\b|an?\s+(?:hour|minute|night)\b|every\b|each\b|in\s+(?:the|an?|one)\s+(?:hour|night)\b)"
 )
@@ -70,7 +75,7 @@ _BUT = (  # of a thing that is taken out of the rest
     r"(?:all|any|every)\s+(?:\w+\s+)?(?:but|bar|save)(?:\s+for)?"
 )
 _NO = (
-    rf"(?:{WITHOUT}|no|not|non|never|neither|nor|none|cannot|{_BUT}|\w+n['’]t)"
+    rf"(?:{WITHOUT}|no|not|non|never|nowhere|nobody|no\s+one|neither|nor|none|cannot|{_BUT}|\w+n['’]t)"
     r"(?!\s+(?:only|just|necessarily|doubt|matter|sure|idea|problem|clue|thanks)\b)"
 )
 _ANY = (

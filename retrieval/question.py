@@ -19,21 +19,22 @@ assessable. A number, a negation or an order in time that was said and not read 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from encoders.captions import Concept, Lexicon, Match, Quantity, load_measures
+from encoders.captions import Lexicon, Match, Quantity, load_measures
 from retrieval import phrases
 from retrieval.asked import Fact, Filter, Question
-from retrieval.concepts import event_name, holds, measured
+from retrieval.concepts import event_name, measured
+from retrieval.items import EXCLUSIVE, Item, denied, holds_of, merged, one_of
 from retrieval.numbers import SECONDS, Comparison, both, comparisons, factor_of
 from retrieval.orders import orders
+from retrieval.owners import owners
 from retrieval.people import age_asked, beside, people
 from retrieval.remains import GAP, left_over, unread
 from retrieval.times import Reading, bare_runs, periods, read_windows, run_of, said
 from retrieval.unanswerable import unanswerable
-from retrieval.vocabulary import is_name, meant_by, question_lexicon, worse_of
+from retrieval.vocabulary import is_name, question_lexicon, worse_of
 
-_EXCLUSIVE = ("stage", "position")  # an epoch has one of each
 _LONGEST = 2000  # characters; a sentence encoder takes less
 
 __all__ = ["Fact", "Filter", "Question", "event_name", "measured", "read_question"]
@@ -62,18 +63,6 @@ def read_question(text: str, lexicon: Lexicon | None = None) -> Question:
     return Question(text, filters, tuple(reader.facts), words, rest, notes, reader.include_bad)
 
 
-@dataclass(slots=True)
-class _Item:
-    """One thing said: conditions, a concept, or both (`hypopneas longer than 20 s`); in `[start, stop)`."""
-
-    start: int
-    stop: int
-    filters: list[Filter] = field(default_factory=list)
-    concept: Concept | None = None
-    own: Span | None = None  # what is left out of the embedded words, but for words of facts
-    sort: str = ""  # kind of concept, or what is compared: a negation goes on among things of one sort
-
-
 class _Reader:
     def __init__(self, text: str, lexicon: Lexicon) -> None:
         self.original = text
@@ -81,7 +70,7 @@ class _Reader:
         self.lexicon = lexicon
         self.matches = [m for m in lexicon.find(self.text) if not is_name(self.text, m)]
         self.held: list[Match] = []  # matches that belong to an item
-        self.items: list[_Item] = []
+        self.items: list[Item] = []
         self.filters: list[tuple[int, Filter]] = []  # with where each was said
         self.facts: list[Fact] = []
         self.gaps: list[Span] = []  # what became filters
@@ -178,26 +167,52 @@ class _Reader:
             yield c
 
     def _owned_before(self, c: Comparison) -> bool:
-        places = [m for m in self.matches if m.stop <= c.start and m.concept and m.concept.kind in _EXCLUSIVE]
-        m = next((m for m in reversed(self.matches) if m.stop <= c.start and m not in places), None)
-        if m is None or m in self.held or c.said == "reversed":
+        places = [m for m in self.matches if m.stop <= c.start and m.concept and m.concept.kind in EXCLUSIVE]
+        if c.unit is None and phrases.FOREIGN.match(self.text, c.stop):  # `alpha 8-13 Hz`
             return False
-        between = [p for p in places if p.start >= m.stop]  # `apneas in REM longer than 20 s`
+        before = [m for m in self.matches if m.stop <= c.start and m not in places]
+        if not before or before[-1] in self.held or c.said == "reversed":
+            return False
+        if self._owned(c, before[-1], places):
+            return True
+        beside = before[-1].concept  # `heart rate during apneas above 100`
+        return (
+            len(before) > 1
+            and beside is not None
+            and before[-2] not in self.held
+            and bool(before[-2].quantity)
+            and (self._owned(c, before[-2], [*places, before[-1]]))
+        )
+
+    def _owned(self, c: Comparison, m: Match, places: Sequence[Match]) -> bool:
+        between = sorted((p for p in places if p.start >= m.stop), key=lambda p: p.start)  # `apneas in REM over 20 s`
         link = phrases.LINK.fullmatch(self._without(between, m.stop, c.start))
         whole_night = m.quantity is not None and m.quantity.level != "epoch"
         if link is None or (whole_night and between):
             return False
         asked = c.inverse() if link["denied"] else c
         if m.concept and (name := event_name(m.concept)) and c.unit in SECONDS:
-            longest, asked = f"{name}_longest_s", asked.directed(">") or asked
-            says = f"length of the longest {m.concept.say[0]} that overlaps the epoch"
-            condition = self._condition(asked, longest, SECONDS[c.unit], (m.start, c.stop), says)
-            if not asked.some:
-                condition = replace(condition, sql=f"{condition.sql} AND {longest} > 0")
-            return self._hold(_Item(m.start, c.stop, [condition], m.concept, (m.stop, c.stop), longest), m)
-        for quantity in [m.quantity] if m.quantity else self._meant(m, c):
+            return self._lasting(asked, m, name, (m.start, c.stop), (m.stop, c.stop))
+        return self._measured(m, asked, (m.start, c.stop), self.text[m.stop : c.start])
+
+    def _lasting(self, c: Comparison, m: Match, name: str, span: Span, own: Span) -> bool:
+        """How long an event is."""
+        longest, c = f"{name}_longest_s", c.directed(">") or c
+        assert m.concept is not None
+        says = f"length of the longest {m.concept.say[0]} that overlaps the epoch"
+        condition = self._condition(c, longest, SECONDS[c.unit or "s"], span, says)
+        if not c.some:
+            condition = replace(condition, sql=f"{condition.sql} AND {longest} > 0")
+        return self._hold(Item(*span, [condition], m.concept, own, longest), m)
+
+    def _measured(self, m: Match, c: Comparison, span: Span, gap: str) -> bool:
+        """The first quantity that a number beside `m` may be of, and whose unit it has."""
+        found, said = owners(self.lexicon, m, c, self.text[: m.start], gap)
+        for quantity in found:
             if (factor := factor_of(quantity.unit, c)) is not None:
-                return self._compared(quantity, asked, factor, m, (m.start, c.stop))
+                return self._compared(
+                    quantity, c, factor, m, (min(span[0], m.start - said) if said else span[0], span[1])
+                )
         return False
 
     def _without(self, matches: Sequence[Match], start: int, stop: int) -> str:
@@ -208,36 +223,29 @@ class _Reader:
             text = before + " " + text[m.stop :]
         return text[start:]
 
-    def _meant(self, m: Match, c: Comparison) -> list[Quantity]:
-        """What an event's words stand for beside a number: `desaturation > 4 %`, `SpO2 drops below 85 %`."""
-        of = [q for q in self.lexicon.quantities.values() if m.concept and q.of == m.concept.id and q.asked]
-        if m.concept and (name := meant_by(m.concept.id)) in self.lexicon.quantities:
-            return [self.lexicon.quantities[name or ""]]
-        inner = Lexicon({}, self.lexicon.quantities).find(m.text)
-        return [q for q in of if q.asked[0] <= c.low < q.asked[1]] or [i.quantity for i in inner if i.quantity]
-
     def _owned_after(self, c: Comparison) -> bool:
         for m in self.matches:
             gap = self.text[c.stop : m.start] if m.start >= c.stop else ""
             if m in self.held or m.stop <= c.start or not phrases.BACK_LINK.fullmatch(gap):
                 continue
-            if m.quantity and (factor := factor_of(m.quantity.unit, c)) is not None:
-                return self._compared(m.quantity, c, factor, m, (c.start, max(m.stop, c.stop)))
-            for meant in (
-                self._meant(m, c) if m.concept and c.unit and m.start >= c.stop else ()
-            ):  # `> 4 % desaturation`
-                if (factor := factor_of(meant.unit, c)) is not None:
-                    return self._compared(meant, c, factor, m, (c.start, m.stop))
+            hour = phrases.PER_HOUR.match(self.text, m.stop) if c.unit is None else None
+            per = replace(c, unit="/h") if hour and m.concept else c  # `more than 15 limb movements an hour`
+            stop = hour.end() if hour else max(m.stop, c.stop)
+            beside = m.quantity or (per.unit and m.start >= c.stop)  # `> 4 % desaturation`
+            if beside and self._measured(m, per, (c.start, stop), ""):
+                return True
             if m.concept and m.start >= c.stop and (name := event_name(m.concept)) and (c := c.directed(">") or c):
                 if c.unit is None and not phrases.PER_TIME.match(self.text, m.stop):
                     column, says = f"n_{name}", f"{m.concept.say[0]}s that overlap the epoch"
                 elif c.unit in SECONDS and re.match(r"\s*of\b", gap):
                     column, says = f"{name}_s", f"seconds of {m.concept.say[0]} in the epoch"
+                elif c.unit in SECONDS:  # `over 30 s long apneas`
+                    return self._lasting(c, m, name, (c.start, m.stop), (c.start, m.start))
                 else:
                     return False
                 condition = self._condition(c, column, SECONDS.get(c.unit or "", 1.0), (c.start, m.stop), says)
                 own = (c.start, m.start if c.some else m.stop)
-                return self._hold(_Item(c.start, m.stop, [condition], m.concept if c.some else None, own, column), m)
+                return self._hold(Item(c.start, m.stop, [condition], m.concept if c.some else None, own, column), m)
         return False
 
     def _compared(self, q: Quantity, c: Comparison, factor: float, m: Match, span: Span) -> bool:
@@ -247,19 +255,17 @@ class _Reader:
             return False
         c = directed
         near = [o for o in self.matches if o.stop <= m.start and not self.text[o.stop : m.start].strip(" -")]
-        statistic = phrases.STATISTIC.search(self.text[: m.start])
-        averaged = m.stop <= c.start and re.search(r"\baverag\w+", self.text[m.stop : c.start])
-        column = q.mean if c.high is not None or averaged else q.low if c.below else q.high
-        if (
-            c.symbol in ("no <", "no >") and not averaged
-        ):  # what is denied is the extreme: `never below 90` is of the lowest value
+        before = phrases.STATISTIC_BEFORE.search(self.text[: m.start])
+        statistic = before or phrases.STATISTIC.search(self.text[m.stop : max(m.stop, c.start)])
+        column = q.mean if c.high is not None else q.low if c.below else q.high
+        if c.symbol in ("no <", "no >"):  # what is denied is the extreme: `never below 90` is of the lowest value
             column = q.low if c.symbol == "no <" else q.high
         wrong = None
-        if q.level != "epoch" and near and near[-1].concept and near[-1].concept.kind in _EXCLUSIVE:
+        if q.level != "epoch" and near and near[-1].concept and near[-1].concept.kind in EXCLUSIVE:
             wrong = near[-1].start  # `REM AHI above 30` must not become the AHI of the night
             self.held.append(near[-1])
         elif statistic:
-            span = (statistic.start(), span[1])
+            span = (before.start() if before else span[0], span[1])
             column = {"mean": q.mean, "min": q.low, "max": q.high}[str(statistic.lastgroup)]
             if statistic.lastgroup != "mean" and f"_{statistic.lastgroup}_" not in column:
                 wrong = span[0]
@@ -270,7 +276,7 @@ class _Reader:
         condition = self._condition(c, column, factor, span, q.says, ranks=q.level == "epoch")
         measure = load_measures().get(column)
         condition = replace(condition, channels=measure.channels if measure else q.channels)
-        return self._hold(_Item(*span, [condition], None, span, q.id), m)
+        return self._hold(Item(*span, [condition], None, span, q.id), m)
 
     def _condition(
         self, c: Comparison, column: str, factor: float, span: Span, says: str, *, ranks: bool = True
@@ -279,7 +285,7 @@ class _Reader:
         rank_by = (column, -1 if c.symbol in ("<", "<=", "no >") else 1) if ranks and one_sided else None
         return Filter(self.said(*span), c.sql(column, factor), (column,), rank_by, (), says)
 
-    def _hold(self, item: _Item, owner: Match) -> bool:
+    def _hold(self, item: Item, owner: Match) -> bool:
         self.items.append(item)
         inside = [m for m in self.matches if m.quantity and item.start <= m.start and m.stop <= item.stop]  # `bpm`
         self.held += [owner, *inside]
@@ -306,7 +312,7 @@ class _Reader:
                 ):
                     self._person((person.start, person.stop), sql, column)
 
-    def _close(self, start: int, stop: int, item: _Item) -> bool:
+    def _close(self, start: int, stop: int, item: Item) -> bool:
         """Whether an item is beside what is said, or beside the people that follow it: `adult women over 60`."""
         follow = phrases.PERSON.match(self.text, stop + len(self.text[stop:]) - len(self.text[stop:].lstrip()))
         ends = (stop, follow.end() if follow else stop)
@@ -322,7 +328,7 @@ class _Reader:
                 other.own = (other.start, other.stop)
                 other.filters.append(condition)
                 return
-        self.items.append(_Item(*span, [condition], None, span, "person"))
+        self.items.append(Item(*span, [condition], None, span, "person"))
         self.held += [m for m in self.matches if span[0] <= m.start and m.stop <= span[1]]
 
     # ---- concepts, negations, alternatives
@@ -334,13 +340,13 @@ class _Reader:
             beside = [o for o in self.matches if o.start >= m.stop and not self.text[m.stop : o.start].strip(" -")]
             part = concept and concept.id == "sleep" and not beside and phrases.NOUN_AFTER.match(self.text, m.stop)
             if concept and m not in self.held and not part:
-                self.items.append(_Item(*m.span, [], concept, None, concept.kind))
+                self.items.append(Item(*m.span, [], concept, None, concept.kind))
         self.items.sort(key=lambda item: (item.start, item.stop))
 
     def negations(self) -> None:
         """Turn what is denied into filters; a denial goes on over `or`, and over `and` among one sort."""
-        kept: list[_Item] = []
-        last: _Item | None = None  # the one denied just before
+        kept: list[Item] = []
+        last: Item | None = None  # the one denied just before
         for item in self.items:
             first = last.stop if last else kept[-1].stop if kept else 0
             before = self.text[first : item.start]
@@ -362,7 +368,7 @@ class _Reader:
             elif cue or free or goes_on:
                 span = (first + cue.start() if cue else item.start, item.stop + (len(free[0]) if free else 0))
                 words = ("" if cue or free else "without ") + self.said(*span)
-                self.filters.append((span[0], _denied(item, words)))
+                self.filters.append((span[0], denied(item, words)))
                 self.gaps.append(span)
                 last = replace(item, stop=span[1])
             else:
@@ -372,7 +378,7 @@ class _Reader:
 
     def alternatives(self) -> None:
         """Group what `or` joins, stages with stages and positions with positions; all else must hold together."""
-        groups: list[list[_Item]] = []
+        groups: list[list[Item]] = []
         joined = False  # whether the item that follows is joined to the one after it
         for item in reversed(self.items):
             following = groups[0][0] if groups else None
@@ -383,18 +389,18 @@ class _Reader:
                 groups[0].insert(0, item)
             else:
                 groups.insert(0, [item])
-        for kind in _EXCLUSIVE:
-            groups = _one_of(groups, kind)
+        for kind in EXCLUSIVE:
+            groups = one_of(groups, kind)
         for group in groups:
             self._emit(group)
 
-    def _emit(self, group: list[_Item]) -> None:
+    def _emit(self, group: list[Item]) -> None:
         words = " or ".join(dict.fromkeys(self.said(item.start, item.stop) for item in group))
         if len(group) > 1 and any(item.filters for item in group):
-            either = [" AND ".join(f.sql for f in i.filters) or _holds(i.concept) for i in group]
+            either = [" AND ".join(f.sql for f in i.filters) or holds_of(i.concept) for i in group]
             conditions = [f for item in group for f in item.filters]
             span = (group[0].start, group[-1].stop)
-            self.filters.append((span[0], _merged(words, " OR ".join(f"({e})" for e in either), conditions)))
+            self.filters.append((span[0], merged(words, " OR ".join(f"({e})" for e in either), conditions)))
             self.gaps.append(span)
             return
         for item in group:
@@ -404,37 +410,3 @@ class _Reader:
             named = [m for m in self.matches if m.concept in concepts and group[0].start <= m.start < group[-1].stop]
             self.kept += [m.span for m in named]
             self.facts.append(Fact(self.said(*named[0].span) if named and len(group) == 1 else words, concepts))
-
-
-def _holds(concept: Concept | None) -> str:
-    assert concept is not None
-    return holds(concept)
-
-
-def _denied(item: _Item, words: str) -> Filter:
-    if item.filters:
-        return _merged(words, f"NOT ({' AND '.join(f.sql for f in item.filters)})", item.filters)
-    concept = item.concept
-    assert concept is not None
-    named = re.findall(r"\b(?:stage|position|n_\w+)\b", re.sub(r"'[^']*'", "", concept.scored or ""))
-    columns = tuple(dict.fromkeys(named)) or (str(concept.evidence),)
-    rank_by = None if concept.scored else (str(concept.evidence), -concept.sign)
-    channels = () if concept.coverage else concept.channels
-    return Filter(words, f"NOT ({concept.scored or holds(concept)})", columns, rank_by, channels)
-
-
-def _merged(words: str, sql: str, filters: Sequence[Filter]) -> Filter:
-    columns = tuple(dict.fromkeys(c for f in filters for c in f.columns))
-    return Filter(
-        words, sql, columns, None, filters[0].channels, "; ".join(dict.fromkeys(f.says for f in filters if f.says))
-    )
-
-
-def _one_of(groups: list[list[_Item]], kind: str) -> list[list[_Item]]:
-    """All groups of one exclusive kind as one; what covers another (`sleep` in `N2 sleep`) says nothing more."""
-    alike = [g for g in groups if all(i.sort == kind for i in g)]
-    ids = {i.concept.id for g in alike for i in g if i.concept}
-    told = [g for g in alike if len(g) > 1 or not (g[0].concept and ids & set(g[0].concept.covers))]
-    one = [item for g in told for item in g]
-    first = told[0] if told else None
-    return [one if g is first else g for g in groups if g not in alike or g is first]

@@ -12,6 +12,7 @@ from encoders.vocabulary import EPOCH_S, STAGES
 from index import Snapshot
 from retrieval.agreement import confusion, f1_of, kappa_of
 
+AUTO = "auto:"  # a stager's marks, never called a person's
 _LABELS = tuple(stage for stage in STAGES if stage not in ("NREM", "unscored"))
 _COLUMNS = {
     "scorer": pl.String, "source": pl.String, "rules": pl.String, "start_s": pl.Float64, "stop_s": pl.Float64,

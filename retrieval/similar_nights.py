@@ -56,41 +56,46 @@ class AlikeNights(Answer):
 
 def similar_nights(
     snapshot: Snapshot, encoder: Encoder, recording: str, *, where: str | None, k: int, reader: Encoder | None = None,
-    unlike: bool = False,
+    unlike: bool = False, home: Snapshot | None = None,
 ) -> AlikeNights:  # fmt: skip
-    """The `k` nights most like one night, or least like it; `where` keeps nights of which any epoch matches."""
+    """The `k` nights most like one night, or least like it; `where` keeps nights of which any epoch matches.
+
+    home: the snapshot that the night is of, where that is another one.
+    """
     began = time.perf_counter()
     ms: dict[str, float] = {}
     vectors = vectors_for(encoder, reader)
-    names = [recording, *(name for name in kept(snapshot, where) if name != recording)]
-    stages = stages_of(snapshot, reader)
-    means = pool(snapshot, vectors, stages, names)
+    own = home or snapshot
+    names = [recording, *(name for name in kept(snapshot, where) if home or name != recording)]
+    sides = [(own, names[:1]), (snapshot, names[1:])] if home else [(snapshot, names)]
+    means = np.concatenate([pool(side, vectors, stages_of(side, reader), of) for side, of in sides])
     if not np.isfinite(means[0]).any():
         raise BadInput(
             f"{recording}: no epoch of it has a vector of {vectors.space}, so nothing is like it; "
             "compare by captions instead: --encoder text:minilm."
         )
-    table = night_measures(snapshot, names)
+    table = pl.concat([night_measures(side, of) for side, of in sides], how="diagonal_relaxed")
     near, gaps, first = first_stage(means, table, 0)
     ms["first stage"] = round((time.perf_counter() - began) * 1000, 2)
     turn = -1 if unlike else 1
     able = np.flatnonzero(np.isfinite(near))[1:]
     chosen = [0, *able[np.argsort(-turn * first[able], kind="stable")][:FIRST].tolist()]
     began_second = time.perf_counter()
-    ways = paths(snapshot, vectors, [names[i] for i in chosen], shared_mean(means))
-    found = [align(recording, ways[0], names[i], way) for i, way in zip(chosen[1:], ways[1:], strict=True)]
+    (course,) = paths(own, vectors, [recording], shared_mean(means))
+    ways = paths(snapshot, vectors, [names[i] for i in chosen[1:]], shared_mean(means))
+    found = [align(recording, course, names[i], way) for i, way in zip(chosen[1:], ways, strict=True)]
     likeness = np.array([a.likeness for a in found])
     score = (standardised(first[chosen[1:]]) + standardised(likeness)) / 2
     best = np.argsort(-turn * score, kind="stable")[:k]
     ms["alignment"] = round((time.perf_counter() - began_second) * 1000, 2)
-    clocks = _clocks(snapshot)
+    began_s, clocks = _clocks(own)[recording], _clocks(snapshot)
     measures = int(table[0].drop("recording").count().sum_horizontal()[0])
     reasons = [
         [
             f"pooled {vectors.collection} vectors by stage: cosine {near[chosen[b + 1]]:.2f}",
             f"{measures} measures: {gaps[chosen[b + 1]]:.2f} standard deviations apart",
             f"laid over each other: likeness {found[b].likeness:.2f}",
-            *_parts(found[b], clocks),
+            *_parts(found[b], began_s, clocks[found[b].other]),
         ]
         for b in best
     ]
@@ -111,6 +116,17 @@ def align_nights(
     means = pool(snapshot, vectors, stages_of(snapshot, None), kept(snapshot, None))
     first, second = paths(snapshot, vectors, [recording, other], shared_mean(means))
     return align(recording, first, other, second)
+
+
+def course_likeness(
+    snapshot: Snapshot, encoder: Encoder, recording: str, others: Sequence[str], *, reader: Encoder | None = None,
+    home: Snapshot | None = None,
+) -> list[float]:  # fmt: skip
+    """The likeness of one night and each of `others`, each less its own mean: the course of the sleep, without what
+    the person and the sensors have all along. `home` as in `similar_nights`."""
+    vectors = vectors_for(encoder, reader)
+    (course,) = paths(home or snapshot, vectors, [recording], None)
+    return [align(recording, course, "", way).likeness for way in paths(snapshot, vectors, others, None)]
 
 
 def first_stage(means: Floats, table: pl.DataFrame, night: int) -> tuple[Floats, Floats, Floats]:
@@ -150,9 +166,8 @@ def _clocks(snapshot: Snapshot) -> dict[str, float | None]:
     return dict(snapshot.sql("SELECT recording, start_clock_s FROM recordings").iter_rows())
 
 
-def _parts(found: Alignment, clocks: dict[str, float | None]) -> list[str]:
+def _parts(found: Alignment, *starts: float | None) -> list[str]:
     """Which parts agree most and least, by the clock where both nights have one, else from the start."""
-    starts = (clocks[found.recording], clocks[found.other])
     by_clock = None not in starts
 
     def when(start_s: float, stop_s: float, origin_s: float | None) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import CHANNELS, POSITIONS, STEP_CHANNELS
-from index import Snapshot
+from retrieval.course import events_of
+from retrieval.waves import BANDS_HZ, extremes, filtered, kind_of
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 _WINDOW_S = 60.0  # a longer hit is drawn from its start
 _PAD_S = 5.0  # read on either side so that the filters have settled
 _POINTS = 1600
-# Display filters of the AASM manual (chapter on technical specifications), in Hz.
-_BANDS = {"EEG": (0.3, 35.0), "EOG": (0.3, 35.0), "EMG": (10.0, 100.0), "ECG": (0.3, 70.0), "ABD": (0.1, 15.0),
-          "THX": (0.1, 15.0), "AF": (0.1, 15.0)}  # fmt: skip
 _UNITS = {"EEG": "µV", "EOG": "µV", "EMG": "µV", "ECG": "mV", "SPO2": "%", "HR": "1/min"}
 
 
@@ -52,7 +50,7 @@ def strip_of(cohort: "Cohort", recording: str, start_s: float, stop_s: float) ->
     traces = [_trace(c, runs[c], start_s, stop_s, labels.get(c, c)) for c in CHANNELS if c in runs]
     traces = [t for t in traces if np.isfinite(t.values).any()]
     missing = [c for c in CHANNELS if c not in {t.channel for t in traces}]
-    return Strip(start_s, stop_s, traces, _events(cohort.snapshot, recording, start_s, stop_s), missing)
+    return Strip(start_s, stop_s, traces, _events(cohort, recording, start_s, stop_s), missing)
 
 
 def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: str) -> Trace:
@@ -62,11 +60,11 @@ def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: 
     for run in runs:
         samples = np.asarray(run.samples, np.float32)
         if not steps:
-            samples = _filtered(channel, samples, run.rate_hz)
+            samples = filtered(samples, run.rate_hz, BANDS_HZ.get(kind_of(channel)))
         at = run.start_s + np.arange(len(samples)) / run.rate_hz
         inside = (at >= start_s) & (at < stop_s)
         if inside.any():
-            t, v = _thinned(at[inside], samples[inside], steps)
+            t, v = _thinned(at[inside], samples[inside], run.rate_hz, steps)
             times += [t, t[-1:]]
             values += [v, np.full(1, np.nan, np.float32)]  # a gap is drawn as a gap
     if not times:
@@ -81,36 +79,17 @@ def _trace(channel: str, runs: list[Run], start_s: float, stop_s: float, label: 
     )
 
 
-def _filtered(channel: str, samples: np.ndarray, rate_hz: float) -> np.ndarray:
-    low, high = _BANDS[channel.split("_")[0]]
-    if len(samples) < 4 * rate_hz or low >= rate_hz / 2:
-        return samples
-    high = min(high, 0.45 * rate_hz)
-    from scipy.signal import butter, sosfiltfilt  # a second to import, for pages alone
-
-    sos = butter(
-        2, [low, high] if high > low else low, "bandpass" if high > low else "highpass", fs=rate_hz, output="sos"
-    )
-    filtered: np.ndarray = sosfiltfilt(sos, samples).astype(np.float32)
-    return filtered
-
-
-def _thinned(time_s: np.ndarray, values: np.ndarray, steps: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest sample of each bin: no peak is lost."""
-    bins = _POINTS // 2
+def _thinned(time_s: np.ndarray, values: np.ndarray, rate_hz: float, steps: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest sample of each column: no peak is lost."""
     if steps or len(values) <= _POINTS:
         return time_s, values
-    size = len(values) // bins
-    whole = values[: bins * size].reshape(bins, size)
-    first = np.arange(bins) * size
-    at = np.sort(np.stack([first + whole.argmin(1), first + whole.argmax(1)], 1), axis=1).ravel()
-    at = np.concatenate([at, np.arange(bins * size, len(values))])
-    return time_s[at], values[at]
+    columns = _POINTS // 2
+    step_s = len(values) / rate_hz / columns
+    low, high = extremes([Run(time_s[0], rate_hz, values)], time_s[0], step_s, columns)
+    at = time_s[0] + step_s * (np.arange(2 * columns) / 2 + 0.25)
+    return at, np.stack([low, high], 1).ravel()
 
 
-def _events(snapshot: Snapshot, recording: str, start_s: float, stop_s: float) -> list[tuple[str, float, float]]:
-    frame = snapshot.sql(
-        "SELECT name, start_s, stop_s FROM events WHERE recording = ? AND start_s < ? AND stop_s > ? ORDER BY start_s",
-        [recording, stop_s, start_s],
-    )
-    return [(n, max(a, start_s), min(b, stop_s)) for n, a, b in frame.iter_rows()]
+def _events(cohort: "Cohort", recording: str, start_s: float, stop_s: float) -> list[tuple[str, float, float]]:
+    found = events_of(cohort.snapshot, recording, start_s, stop_s)
+    return [(e.name, max(e.start_s, start_s), min(e.stop_s, stop_s)) for e in found]

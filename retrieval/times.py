@@ -32,14 +32,15 @@ _IN = r"(?P<denied>(?:\b(?:not|outside(?:\s+of)?|except(?:\s+for)?|excluding|oth
 _OF = (
     r"(?:\s+(?:of|in|after|following|from|since)\s+(?:the\s+|each\s+|every\s+|a\s+|their\s+|his\s+|her\s+|this\s+|that\s+)?"
     r"(?:whole\s+|entire\s+)?(?:(?P<night>nights?|time\s+in\s+bed|studies|study|lights[\s-]+o(?:ff|ut))"
-    r"|(?P<recording>recordings?|files?)|(?P<sleep>sleep\s+period|sleep\s+onset|sleep))\b)?(?!\s+(?:of|an?|hours?)\b)(?!\w)"
+    r"|(?P<recording>recordings?|files?)|(?P<sleep>sleep\s+period|sleep\s+onset|sleep))\b|\s+before\s+lights[\s-]+on\b)?(?!\s+(?:of|an?|hours?)\b)(?!\w)"
 )
 _SHARE = re.compile(rf"{_IN}(?P<nth>{_ORDINAL}|middle)[\s-]+(?P<part>{'|'.join(_PARTS)}){_OF}")
 _PERCENT = re.compile(rf"{_IN}(?P<nth>{_ORDINAL})\s+(?P<n>{NUMBER})[\s-]*(?:%|per\s?cent){_OF}")
 _HOURS = re.compile(rf"{_IN}(?P<nth>{_ORDINAL})[\s-]+{DURATION}{_OF}")
+_WITHIN = r"(?P<denied>(?:\b(?:not|outside(?:\s+of)?)\s+)?)" \
+          r"(?:\b(?:within|in|during|over|for)\s+(?:the\s+)?|\bthe\s+)(?:first\s+)?"  # fmt: skip
 _ONSET = re.compile(
-    rf"{_IN.replace('during|within', 'during')}within\s+(?:the\s+first\s+)?{DURATION}\s+(?:of|after|from|following)\s+"
-    r"(?:the\s+)?"
+    rf"{_WITHIN}{DURATION}\s+(?:of|after|from|following)\s+(?:the\s+)?"
     r"(?:(?P<sleep>sleep\s+onset|onset\s+of\s+sleep|falling\s+asleep)|(?P<night>lights[\s-]+o(?:ff|ut))"
     r"|(?P<recording>start\s+of\s+(?:the\s+)?recording|recording\s+start))\b"
 )
@@ -60,8 +61,14 @@ _BETWEEN = re.compile(
     rf"{_IN}(?:(?:between|from)\s+)?(?<![\w.,:]){_CLOCK.format('a')}{_TO}{_CLOCK.format('b')}{_ON}(?![\w:])"
 )
 _AT = re.compile(
-    rf"{_IN}(?:(?P<before>before|until|till|up\s+to|prior\s+to|earlier\s+than|by)|(?P<after>after|past|since|from|later\s+than)"
+    rf"{_IN}(?:(?P<before>(?<!just\s)(?<!shortly\s)(?<!right\s)before|until|till|up\s+to|prior\s+to|(?<!no\s)earlier\s+than|by"
+    r"|no\s+later\s+than)|(?P<after>(?<!just\s)(?<!shortly\s)(?<!right\s)(?:after|past)|since|from|(?<!no\s)later\s+than|"
+    r"no\s+(?:earlier|sooner)\s+than)"
     rf"|(?P<at>at|@))\s+(?:about\s+)?{_CLOCK.format('a')}{_ON}(?:\s+on(?:wards)?\b)?(?![\w:%])(?!\s*[-–]\d)"
+)
+_NEXT_TO = re.compile(  # `in the hour after midnight`
+    rf"{_WITHIN}{DURATION}\s+(?:(?P<before>before|until|preceding|prior\s+to)|(?:after|of|from|following|past))\s+"
+    rf"{_CLOCK.format('a')}{_ON}(?![\w:%])"
 )
 _ENDED = re.compile(r"\s*(?:$|[,.;?!)]|(?:in|with|without|on|during|and|or|but|where|when|while|for)\b)")
 _IN_ROW = r"in\s+a\s+row|in\s+succession|on\s+end|at\s+a\s+stretch|back\s+to\s+back|consecutively|continuously|without\s+(?:a\s+)?(?:break|interruption)|uninterrupted(?:ly)?"  # noqa: E501
@@ -81,7 +88,11 @@ _BARE_LASTING = re.compile(
     rf"\b(?:sustained\s+for|sustained|lasting|for)\s+{DURATION}(?:\s+(?:{_IN_ROW})\b)?"
     rf"|(?P<of>{DURATION.replace('<n>', '<n2>').replace('<unit>', '<unit2>')}\s+of\s+(?:{_ADJACENT}|sustained)\b)"
 )
-_STRETCH = re.compile(r"(?:[\s,]|\b(?:sleep|periods?|episodes?|bouts?|stretch(?:es)?|runs?|that|which|is|are)\b)*")
+_STRETCH = re.compile(
+    r"(?:[\s,]|\b(?:sleep|periods?|episodes?|bouts?|stretch(?:es)?|runs?|that|which|is|are|of|lasting)\b)*"
+)
+_BOUT = re.compile(r"\b(?:periods?|episodes?|bouts?|stretch(?:es)?|runs?)\b")
+_UNBROKEN = re.compile(rf"\b(?:{_ADJACENT}|sustained)\s+$")
 _PERIOD = re.compile(
     rf"\b(?:the\s+)?(?P<nth>{_ORDINAL})\s+(?:scored\s+)?(?:(?:period|episode|bout|stretch|phase)\s+of\s+)?$"
 )
@@ -147,8 +158,15 @@ def _windows(text: str) -> Iterator[tuple[int, int, str, str, Window | None]]:
             first = _NTH[m["nth"]] == 1
             yield _windowed(m, 0.0 if first else 1 - share, share if first else 1.0, in_s=False)
     for m in _ONSET.finditer(text):
-        if m["n"] and (unit := unit_of(m["unit"])):
-            yield _windowed(m, 0.0, value(m["n"]) * SECONDS[unit], in_s=True)
+        if (m["n"] or m["unit"] == "hour") and (unit := unit_of(m["unit"])):
+            yield _windowed(m, 0.0, (value(m["n"]) if m["n"] else 1.0) * SECONDS[unit], in_s=True)
+    for m in _NEXT_TO.finditer(text):
+        length_s = (value(m["n"]) if m["n"] else 1.0) * SECONDS[unit_of(m["unit"]) or "h"]
+        at_s = _clock_s(m, "a", _half(m, "a"))
+        if at_s is not None and (_told(m, "a") or m["day"]) and (m["n"] or m["unit"] == "hour"):
+            start_s = (at_s - length_s * bool(m["before"])) % DAY_S
+            sql = f"(clock_s - {figure(start_s)} + 86400) % 86400 < {figure(length_s)}"
+            yield _clocked(m, sql, f"from {_hhmm(start_s)} to {_hhmm(start_s + length_s)} by the recorder's clock")
     for m in _BETWEEN.finditer(text):
         if (span := _clock_span(m)) is not None:
             start_s, length_s = span
@@ -254,7 +272,11 @@ def run_of(text: str, original: str, c: Comparison, matches: Sequence[Match]) ->
         before, after = _LASTING.search(text[: c.start]), _AFTER_LENGTH.match(text, c.stop)
         stage = next((m for m in reversed(matches) if m.stop <= c.start), None)
         longer = stage is not None and stage.concept is not None and stage.concept.kind in ("stage", "position")
-        longer = longer and re.match(r"(?:no\s+|not\s+)?(?:longer|shorter)", text[c.start : c.stop]) is not None
+        gap = text[stage.stop : c.start] if stage else ""
+        bout = _BOUT.search(gap) or (stage and _UNBROKEN.search(text[: stage.start]))  # `wake bouts over 10 min`
+        longer = (
+            longer and (bout or re.match(r"(?:no\s+|not\s+)?(?:longer|shorter)", text[c.start : c.stop])) is not None
+        )
         if before or after or (longer and stage and _STRETCH.fullmatch(text[stage.stop : c.start])):
             start, stop = before.start() if before else c.start, after.end() if after else c.stop
             length = _times(c, SECONDS[c.unit])

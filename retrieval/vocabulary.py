@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from encoders.captions import Lexicon, Match, Quantity, load_lexicon
 
@@ -32,6 +32,30 @@ def meant_by(concept: str) -> str | None:
     """The quantity that a concept's words stand for beside a number."""
     means: dict[str, str] = _table()["means"]
     return means.get(concept)
+
+
+@cache
+def per_hour_of(concept: str) -> str | None:
+    """The index that counts a concept's events by the hour."""
+    return cast(str | None, _table()["per_hour"].get(concept))
+
+
+@cache
+def sibling_of(quantity: str) -> str | None:
+    """The same quantity in another unit."""
+    return cast(str | None, _table()["sibling"].get(quantity))
+
+
+@cache
+def moved_of(quantity: str) -> dict[str, str]:
+    """What a quantity falls by (`<=`) and rises by (`>=`), as quantities of their own."""
+    return cast(dict[str, str], _table()["moved"].get(quantity, {}))
+
+
+@cache
+def moves() -> frozenset[str]:
+    """Quantities that say by how much another one fell or rose."""
+    return frozenset(name for ways in _table()["moved"].values() for name in ways.values())
 
 
 @cache

@@ -5,6 +5,8 @@ does), and an epoch's score is its cosine with that. A task of one label has tex
 Tasks stand in prompts.toml or in a user's own file of that form.
 """
 
+import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -22,7 +24,7 @@ from index import Snapshot
 from retrieval.calibration import two_groups
 
 PRESENT, ABSENT = "present", "absent"
-_AT_ONCE = 50_000
+_AT_ONCE = 8_192
 Embed = Callable[[Sequence[str]], NDArray[Any]]  # texts to unit vectors (texts, dim), as `Encoder.embed_texts`
 
 
@@ -54,6 +56,17 @@ class PromptTask:
         """The label of each value of `column`."""
         return {value: label for label in self.labels for value in self.holds.get(label, (label,))}
 
+    def to_toml(self) -> str:
+        """The task as a file that `load_tasks` reads as the same one; what is as usual is left out."""
+        plain = {key: getattr(self, key) for key in ("says", "column", "event", "concept")}
+        lists = {key: value for key in ("sensors", "templates") if (value := getattr(self, key)) not in ((), ("{}",))}
+        name = _key(self.name)
+        lines = [f"[{name}]", *(f"{key} = {_text(value)}" for key, value in (plain | lists).items() if value)]
+        for part, table in (("holds", self.holds), ("labels", self.labels)):
+            if table:
+                lines += [f"[{name}.{part}]", *(f"{_key(label)} = {_text(texts)}" for label, texts in table.items())]
+        return "\n".join(lines) + "\n"
+
 
 def load_tasks(path: Path | None = None) -> dict[str, PromptTask]:
     """The tasks of the package's prompts.toml, or of a file of its form, by name.
@@ -70,7 +83,7 @@ def load_tasks(path: Path | None = None) -> dict[str, PromptTask]:
         ) from error
     if not tables:
         raise BadInput(f"{where}: it holds no task; write a table [NAME] with [NAME.labels], label = [texts].")
-    return {name: _task(where, name, table) for name, table in tables.items()}
+    return {name: read_task(where, name, table) for name, table in tables.items()}
 
 
 def find_task(name: str, tasks: Mapping[str, PromptTask] | None = None) -> PromptTask:
@@ -131,12 +144,14 @@ def epoch_scores(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Cosines `(n, labels)` of these epochs' signals with each label; NaN where nothing was embedded."""
+    if progress:
+        progress("reading the prompts", 0, len(ids))
     directions = label_vectors(task, reader.embed_texts)[[list(task.labels).index(label) for label in labels]]
     parts = [np.zeros((0, len(labels)), np.float32)]
     for first in range(0, len(ids), _AT_ONCE):
         parts.append(cosines(snapshot.vectors(reader.space, "signal", ids[first : first + _AT_ONCE]), directions))
         if progress:
-            progress("", min(first + _AT_ONCE, len(ids)), len(ids))
+            progress("holding words against signals", min(first + _AT_ONCE, len(ids)), len(ids))
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -159,10 +174,20 @@ def nearest(
     return (difference > cut).astype(np.int64), np.abs(difference - cut), [rule]
 
 
-# ---- reading a task
+# ---- writing and reading a task
 
 
-def _task(where: str, name: str, table: object) -> PromptTask:
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: Any) -> str:
+    """A text or lists of texts, as TOML writes them: as JSON does, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read_task(where: str, name: str, table: object) -> PromptTask:
+    """The task that a table of that form holds; `BadInput` says what of it, `where` it stands, can't be."""
     if not isinstance(table, dict):
         raise BadInput(f"{where}: {name} = {table!r} belongs to no task; put it into a table [NAME].")
     known = {f.name for f in fields(PromptTask)} - {"name"}

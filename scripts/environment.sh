@@ -44,3 +44,13 @@ make_environment() {
     "$env/bin/python" -m pip install -qq --disable-pip-version-check -c scripts/constraints.txt "$@" >&2
     echo "$wanted" > "$env/made-from"
 }
+
+# The tests look at the page in a real browser; with root at hand we install Debian's, otherwise the tests say how.
+find_browser() {
+    if [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then return; fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing chromium (once)" >&2
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null ||
+            echo "chromium could not be installed" >&2
+    fi
+}

@@ -90,3 +90,8 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared/data beside this checkout: real recordings are not part of the project")
     return SHARED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--no-browser`: leave out the tests that look at the page."""
+    parser.addoption("--no-browser", action="store_true", help="skip the tests that need Chromium")

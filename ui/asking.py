@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ui.shell import CohortDir, Count, Encoder, Json, Where, app, emit, show
+from ui.shell import CohortDir, Count, Encoder, Json, Where, app, bar, emit, show
 
 
 @app.command(epilog='Example: sleepsearch search "REM sleep with oxygen desaturation" --cohort cohort/ --out hits.html')
@@ -65,10 +65,18 @@ def similar(
     show(opened, answer, as_json=as_json, explain=False, out=out, nights="@" not in place)
 
 
-@app.command(epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/")
+@app.command(
+    epilog="Example: sleepsearch describe night-03@5400 --cohort cohort/ · "
+    "sleepsearch describe new/night.edf@02:15 --cohort cohort/"
+)
 def describe(
     place: Annotated[
-        str, typer.Argument(metavar="RECORDING[@TIME]", help="TIME: seconds from the start, or HH:MM:SS.")
+        str,
+        typer.Argument(
+            metavar="RECORDING[@TIME]",
+            help="TIME: seconds from the start, or HH:MM:SS. A path to an EDF or BDF file that is not in the cohort is "
+            "read beside it, and does not enter it.",
+        ),
     ],
     cohort: CohortDir,
     encoder: Encoder = None,
@@ -77,7 +85,13 @@ def describe(
     """Say in words what was measured and scored in an epoch, or in a night; apart from it, what a decoder generates."""
     from retrieval import Cohort
 
-    description = Cohort(cohort, encoder=encoder).describe(place)
+    opened = Cohort(cohort, encoder=encoder)
+    name, _, when = (place, "", "") if Path(place).is_file() else place.rpartition("@")
+    if Path(name).suffix and Path(name).is_file():
+        with bar("reading the file") as progress, opened.foreign(Path(name), progress) as foreign:
+            description = foreign.describe(when or None)
+    else:
+        description = opened.describe(place)
     if as_json:
         emit(description)
         return

@@ -1,10 +1,8 @@
-"""The main job in one command: recordings, a cohort, three questions, a page of hits."""
+"""The main job in one command: recordings, a cohort, three questions, a page that answers more of them."""
 
-import webbrowser
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 
 # Each question with what it asks for, in the words of `retrieval.Asked`.
@@ -17,7 +15,8 @@ _console = Console(highlight=False)
 
 
 def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser: bool) -> None:
-    """Simulate nights into `out` unless a folder is given, ingest them, ask `QUESTIONS`, write and open the pages."""
+    """Simulate nights into `out` unless a folder is given, ingest them, ask `QUESTIONS` and write the pages of hits;
+    then serve the cohort's page until Ctrl-C, or without `browser` say how."""
     import retrieval
     from ui.shell import bar
     from ui.tables import print_answer, print_ingest
@@ -50,6 +49,9 @@ def run_demo(folder: Path | None, out: Path, *, nights: int, seed: int, browser:
         write_page(cohort, answer, pages[-1])
     _console.print("\npages of hits with their waveforms: " + ", ".join(str(p) for p in pages))
     _console.print(f'ask your own: sleepsearch search "WORDS" --cohort {cohort_dir} --out hits.html')
-    _console.print("[dim]an interactive page (sleepsearch serve) comes in a later version[/dim]")
-    if browser and not webbrowser.open(pages[0].resolve().as_uri()):
-        typer.echo(f"no browser could be opened; the page is {pages[0]}", err=True)
+    if not browser:
+        _console.print(f"open it in a browser: sleepsearch serve --cohort {cohort_dir}")
+        return
+    from ui.serving import serve_page
+
+    serve_page(cohort_dir)

@@ -14,9 +14,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the demo writes.")] = Path("sleepsearch-demo"),
     nights: Annotated[int, typer.Option("--nights", help="Simulated nights.", min=1)] = 6,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated nights.")] = 1,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page of hits.")] = True,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Serve the cohort and open its page.")] = True,
 ) -> None:
-    """Show the main job: simulate nights (or take FOLDER), ingest them, ask three questions, open the page of hits."""
+    """Show the main job: simulate nights (or take FOLDER), ingest them, ask three questions, open its page."""
     from ui.demo import run_demo
 
     run_demo(folder, out, nights=nights, seed=seed, browser=browser)

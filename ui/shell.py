@@ -80,14 +80,15 @@ def show(
 
 def emit(document: Any) -> None:
     """One JSON document on standard output; times and paths become text, NaN becomes null."""
-    sys.stdout.write(json.dumps(_plain(document), ensure_ascii=False, indent=1, default=str) + "\n")
+    sys.stdout.write(json.dumps(plain(document), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Values that JSON has: NaN is null, keys are text."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and value != value else value
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from encoders.models import Encoder
 from retrieval.agreement import confusion, f1_of, kappa_of
-from retrieval.compared import AUTO
 from retrieval.evaluation.baselines import (
     CAPTIONS,
     CAPTIONS_NOTE,
@@ -32,6 +31,7 @@ from retrieval.evaluation.labelled import Codes, Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import able
 from retrieval.evaluation.stager import INSTALL, YASA, installed, yasa_stages
+from retrieval.scorers import AUTO
 from retrieval.smoothing import load_transitions, smooth_nights, usual_temperature
 from retrieval.zeroshot import PromptTask, find_task, label_scores, load_tasks
 

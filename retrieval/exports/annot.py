@@ -5,7 +5,7 @@ start, meta is `key=value` joined by `|`. Stages have Luna's own class names; a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,9 +28,14 @@ def pieces(order: Order) -> Sequence[Piece]:
 
 
 def _write(order: Order, page: Page, path: Path) -> list[str]:
-    rows = rows_of(order, page)
-    classes = {_class(row): _KINDS[row.kind] for row in rows}
     said = page.said | {key: value for key, value in order.stamp().items() if key in ("space", "query", "where")}
+    path.write_text(document(rows_of(order, page), said), encoding="utf-8")
+    return []
+
+
+def document(rows: Sequence[Row], said: Mapping[str, str]) -> str:
+    """The text of a file of these rows, which says of itself what `said` holds."""
+    classes = {_class(row): _KINDS[row.kind] for row in rows}
     keys = " ".join(f"{_plain(key)}[txt]" for key in said)
     lines = [f"# {EXPORT} | what wrote this file, and whose scoring it is | {keys}"]
     lines += [f"# {name} | {meaning}" for name, meaning in classes.items()]
@@ -39,8 +44,7 @@ def _write(order: Order, page: Page, path: Path) -> list[str]:
     for row in rows:
         instance = row.name if row.kind in ("hit", "label") else "."
         lines.append(_line(_class(row), instance, row.channel, row.start_s, row.stop_s, row.facts))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return []
+    return "\n".join(lines) + "\n"
 
 
 def _class(row: Row) -> str:
@@ -50,7 +54,9 @@ def _class(row: Row) -> str:
     return name.replace(" ", "_")
 
 
-def _line(name: str, instance: str, channel: str | None, start_s: float, stop_s: float, facts: dict[str, str]) -> str:
+def _line(
+    name: str, instance: str, channel: str | None, start_s: float, stop_s: float, facts: Mapping[str, str]
+) -> str:
     meta = "|".join(f"{key}={_plain(value)}" for key, value in facts.items() if value)
     cells = (name, _plain(instance), _plain(channel or "."), seconds(start_s), seconds(stop_s), meta or ".")
     return "\t".join(cells)

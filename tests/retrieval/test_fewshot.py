@@ -11,8 +11,9 @@ import pytest
 from encoders.errors import BadInput
 from retrieval import Cohort
 from retrieval.fewshot import FewShot
+from retrieval.neighbours import among
 from tests.conftest import SimCohort
-from tests.retrieval.made_up import Night, make, unit
+from tests.retrieval.made_up import SPACE, Night, make, unit
 
 N, DIM = 30, 6
 Shots = Sequence[tuple[str, int, str]]  # recording, epoch, label
@@ -212,3 +213,17 @@ def test_without_signals_captions_are_compared_and_it_is_said(sim_cohort: SimCoh
         allowed = places[subjects[places] != subjects[i]] if i in places else places
         gaps = np.sort(-(captions[allowed] @ captions[i]))[:4]  # examples that share a wording count one by one
         assert [near["cosine"] for near in found.why(i)] == pytest.approx((-gaps).tolist(), abs=2e-3)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_a_handful_of_examples_is_found_as_the_index_finds_it(tmp_path: Path, k: int) -> None:
+    rng = np.random.default_rng(k)
+    vectors = unit(rng.standard_normal((30, 6)))
+    vectors[7] = vectors[3]  # two alike: the lower id comes first
+    cohort = make(tmp_path / "cohort", [Night("n1", "s1", vectors, ["N2"] * 30)])
+    ids = np.sort(cohort.snapshot.rows(None))
+    rows = cohort.snapshot.vectors(SPACE, "signal", ids)
+    found = cohort.snapshot.search(SPACE, "signal", rows, k, ids=ids[:8])
+    chosen, scores = among(rows, rows[:8], ids[:8], k)
+    assert (chosen == found.ids).all()
+    assert np.allclose(scores, found.scores, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 from encoders.errors import BadInput
 from index import Labels
 from retrieval import Cohort
-from retrieval.labelling import Timeline, add_labels
+from retrieval.labelling import Timeline, add_labels, around, drawn
 from tests.retrieval.made_up import Night, make, unit
 
 
@@ -125,3 +125,19 @@ def test_a_stretch_covers_epochs_by_their_middle() -> None:
         assert line.epochs(*span).tolist() == covered, span
     gap = Timeline("n", None, 120.0, np.array([0.0, 90.0]))
     assert gap.epochs(40, 80).tolist() == []
+
+
+def test_epochs_are_drawn_once_each_and_the_same_by_the_same_seed(cohort: Cohort) -> None:
+    def places(seed: int, n: int, where: str | None = None) -> list[tuple[str, float]]:
+        return drawn(cohort, n, where=where, seed=seed).select("recording", "start_s").rows()
+
+    everything = places(0, 99)
+    assert len(set(everything)) == len(everything) == 16
+    assert places(1, 5) == places(1, 5) != places(2, 5)
+    assert set(places(3, 99, "recording = 'night-2' AND start_s < 60")) == {("night-2", 0.0), ("night-2", 30.0)}
+
+
+def test_epochs_around_a_moment_come_in_order_of_time(cohort: Cohort) -> None:
+    assert around(cohort, "night-1", 95.0, 3)["start_s"].to_list() == [60.0, 90.0, 120.0]
+    with pytest.raises(BadInput, match="night-1"):
+        around(cohort, "nigth-1", 0.0, 3)

@@ -12,7 +12,8 @@ from retrieval.people import people
 from retrieval.question import read_question
 from retrieval.vocabulary import question_lexicon, worse_of
 
-GROUPS = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
+TABLES = [tomllib.loads(Path(__file__).with_name(f"{n}.toml").read_text("utf-8")) for n in ("phrases", "phrases_more")]
+GROUPS = {group: [row for table in TABLES for row in table.get(group, ())] for group in TABLES[0]}
 CASES = [pytest.param(group, *row, *[""] * (4 - len(row)), id=row[0]) for group, rows in GROUPS.items() for row in rows]
 CLOCK = {
     "before": "({0} - clock_s + 86400) % 86400 > 0 AND ({0} - clock_s + 86400) % 86400 <= 43200",

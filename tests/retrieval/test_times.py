@@ -79,7 +79,7 @@ second third of sleep                          | sleep(0.333 to 0.667) |
 last hour                                      | night(-3600 s to 0 s) |
 the last two hours of the night                | night(-7200 s to 0 s) |
 wake in the final 90 minutes of the recording  | recording(-5400 s to 0 s) | wake
-N3 in the first half hour                      | | n3
+N3 in the first half hour                      | night(0 s to 1800 s) | n3
 first two hours                                | night(0 s to 7200 s) |
 first 30 minutes after sleep onset             | sleep(0 s to 1800 s) |
 third hour of the night                        | night(7200 s to 10800 s) |

@@ -9,7 +9,15 @@ import pytest
 from encoders.captions import load_lexicon
 from encoders.errors import BadInput
 from encoders.vocabulary import CHANNELS, EVENTS, POSITIONS
-from retrieval.zeroshot import find_task, label_scores, label_vectors, load_tasks, open_task, presence_scores
+from retrieval.zeroshot import (
+    PromptTask,
+    find_task,
+    label_scores,
+    label_vectors,
+    load_tasks,
+    open_task,
+    presence_scores,
+)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
@@ -114,3 +122,22 @@ def test_a_bad_task_is_refused_in_one_line_that_names_it(tmp_path: Path, text: s
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(BadInput, match="Did you mean 'staging'"):
         find_task("stageing")
+
+
+def test_every_task_is_written_as_a_file_that_reads_as_itself(tmp_path: Path) -> None:
+    for task in load_tasks().values():
+        assert open_task(str(tasks_of(tmp_path, task.to_toml()))) == task
+
+
+def test_odd_names_and_texts_come_back_from_a_file_as_they_were(tmp_path: Path) -> None:
+    labels = {"fast \\ slow": ('"Deep" sleep.', "tab\there"), "å.b": ("ü\x7f",), "15": ("Sleep.",)}
+    task = PromptTask("my task", labels, holds={"å.b": ("N2", "N3")}, column="stage", templates=("{}.", "It is {}."))
+    assert open_task(str(tasks_of(tmp_path, task.to_toml()))) == task
+
+
+def test_a_task_of_one_finding_is_five_lines() -> None:
+    task = PromptTask("alpha", {"present": ("Alpha.",), "absent": ("No alpha.",)}, sensors=(("EEG_C3",), ("EEG_C4",)))
+    assert task.to_toml().splitlines() == [
+        "[alpha]", 'sensors = [["EEG_C3"], ["EEG_C4"]]', "[alpha.labels]", 'present = ["Alpha."]',
+        'absent = ["No alpha."]',
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The page of `sleepsearch serve`: one room a tab, over `retrieval` alone."""

@@ -1,0 +1,83 @@
+"""What all visitors of a page share: one cohort, kept at its newest snapshot, and who is at work on it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ui.web.jobs import Jobs
+
+if TYPE_CHECKING:
+    from retrieval import Cohort
+
+_log = logging.getLogger("sleepsearch.page")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Desk:
+    """The cohort behind a page. Everything a visitor chose lies in the page's address, nothing of it here."""
+
+    def __init__(self, root: Path, *, host: str = "127.0.0.1", auth: bool = False) -> None:
+        from retrieval import Cohort
+
+        self.root, self.host, self.auth = root, host, auth
+        self.jobs = Jobs()
+        self._cohort = Cohort(root)
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def cohort(self) -> "Cohort":
+        """The cohort at the snapshot that is published now."""
+        self._cohort.snapshot.refresh()
+        return self._cohort
+
+    def state(self) -> dict[str, Any]:
+        """What the header says: name, nights, epochs, snapshot, and whether all nights are simulated."""
+        cohort = self.cohort
+        if self._state is None or self._state["snapshot"] != cohort.snapshot.number:
+            info, nights = cohort.info(), cohort.nights()
+            counts = info["counts"]
+            simulated = bool(nights.height) and bool(nights["simulated"].fill_null(False).all())
+            self._state = {
+                "name": info["name"], "nights": counts["recordings"], "epochs": counts["epochs"],
+                "snapshot": info["snapshot"], "simulated": simulated,
+            }  # fmt: skip
+        return self._state
+
+    def warm(self) -> None:
+        """Load what the first question would wait for; a cohort that can't be asked says so when it is asked."""
+        try:
+            _ = self.cohort.encoder, self.cohort.reader
+            self.state()
+        except Exception as wrong:  # noqa: BLE001 - whoever asks next hears of it
+            _log.info("not loaded ahead: %s", wrong)
+
+    @property
+    def known_visitors(self) -> bool:
+        """Whether whoever gets here may read this machine's folders: it is served to this machine alone, or with
+        `--auth`."""
+        return self.auth or self.host in _LOOPBACK
+
+
+def answering(functions: Sequence[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """Functions as a page's JavaScript calls them: what they return becomes plain JSON values; a user's mistake comes
+    back as `{"error": "one line"}`, a fault of ours as a line that says so, with its traceback on standard error."""
+    return [_answering(function) for function in functions]
+
+
+def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
+    from retrieval import UserError
+    from ui.shell import plain
+
+    @wraps(function)
+    def answer(*given: Any) -> Any:
+        try:
+            return plain(function(*given))
+        except UserError as wrong:
+            return {"error": str(wrong)}
+        except Exception:  # noqa: BLE001 - a visitor must hear of it, and the page goes on
+            _log.exception("the page asked for %s", function.__name__)
+            return {"error": "something went wrong on the server; its terminal has the details"}
+
+    return answer
