@@ -68,8 +68,7 @@ def functions(desk: Desk) -> list[Callable[..., Any]]:
 
 def gathered(cohort: "Cohort", of: dict[str, Any]) -> list[dict[str, Any]]:
     """Epochs to look at: at random, found by a question, or around a moment; each with what a scorer said."""
-    from encoders.vocabulary import EPOCH_S
-    from retrieval import BadInput
+    from retrieval import EPOCH_S, BadInput
     from retrieval.labelling import around, drawn
 
     where = of.get("where") or None

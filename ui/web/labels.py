@@ -123,6 +123,6 @@ def saved(found: Any, format: str) -> dict[str, str]:
 
 def rows_json(table: Any) -> list[dict[str, Any]]:
     """Epochs of a table with `recording start_s …` as a page lists them, each with its end."""
-    from encoders.vocabulary import EPOCH_S
+    from retrieval import EPOCH_S
 
     return [row | {"stop_s": row["start_s"] + EPOCH_S} for row in table.iter_rows(named=True)]

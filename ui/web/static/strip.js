@@ -58,9 +58,10 @@ function drawStrip(canvas, strip, { all = false, mark = null } = {}) {
     pen.fillRect(from, TOP, Math.max(to - from, 1), height - TOP - BOTTOM);
     pen.globalAlpha = 1;
     pen.fillRect(from, TOP - 2, Math.max(to - from, 1), 2);
-    if (from > free) {
-      pen.fillText(name, from, TOP - 4);
-      free = from + pen.measureText(name).width + 8;
+    const wide = pen.measureText(name).width, place = Math.max(Math.min(from, x(long) - wide), free);
+    if (place <= Math.max(to - wide / 2, from) && place + wide <= width) { // beside the label before it, while still on its own event
+      pen.fillText(name, place, TOP - 4);
+      free = place + wide + 8;
     }
   }
   if (mark && mark.from_s !== null) {
