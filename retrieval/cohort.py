@@ -304,8 +304,9 @@ class Cohort:
         return probe(self, target, cuts=cuts, where=where, seed=seed, progress=progress)
 
     def classify(
-        self, task: "str | PromptTask" = "staging", *, where: str | None = None, smooth: bool = False, calibrated: bool = False,
-        abstain: float | None = None, scorer: str | None = None, progress: "Progress | None" = None,
+        self, task: "str | PromptTask" = "staging", *, where: str | None = None, smooth: bool = False,
+        calibrated: bool = False, abstain: float | None = None, scorer: str | None = None,
+        progress: "Progress | None" = None,
     ) -> "Classification":  # fmt: skip
         """Label every epoch by the words of a task (its name, a TOML file, itself); see `retrieval.classify`."""
         from retrieval.classify import classify

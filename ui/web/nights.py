@@ -22,16 +22,10 @@ def build(desk: Desk) -> None:
 
     from ui.web import frame
 
-    _warm()
     gr.HTML(
         html_template=frame.text("night.html"), elem_id="night", js_on_load="\n".join(map(frame.text, _SCRIPTS)),
         colours=_colours(), server_functions=answering(_functions(desk)),
     )  # fmt: skip
-
-
-def _warm() -> None:
-    """SciPy's filters take a second to import: before the first visitor waits, and not beside another import."""
-    import scipy.signal  # noqa: F401
 
 
 def _colours() -> list[list[int]]:

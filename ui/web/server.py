@@ -15,6 +15,10 @@ def launch(root: Path, *, host: str, port: int, auth: tuple[str, str] | None, br
 
     `OSError` where nobody may listen on that port.
     """
+    # Before any thread is: two that import torch at the same time may find it half there.
+    import scipy.signal  # noqa: F401
+    import torch  # noqa: F401
+
     from ui.web import frame
 
     desk = Desk(root, host=host, auth=auth is not None)

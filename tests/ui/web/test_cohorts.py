@@ -135,7 +135,7 @@ def test_a_cancelled_ingest_keeps_what_was_read_and_goes_on_later(
     page.locator(".co-adding summary").press("Enter")
     page.locator(".co-path").fill(str(nights))
     page.locator(".co-path").press("Enter")
-    page.locator(".co-cancel").press("Enter")
+    page.locator(".co-cancel:enabled").press("Enter")
     said = page.locator(".co-report").get_by_text("Cancelled:")
     said.wait_for(timeout=SLOW_MS)
     read = Cohort(root).info()["counts"]["recordings"]

@@ -33,7 +33,7 @@ const coAdd = (() => {
   function busy(on) {
     for (const name of ["check", "go", "drop-off"]) $(name).disabled = on;
     $("job").hidden = !on;
-    $("cancel").disabled = false;
+    $("cancel").disabled = true; // until there is something to end
     if (on) {
       $("progress").removeAttribute("value");
       $("job-said").textContent = "starting …";
@@ -43,6 +43,7 @@ const coAdd = (() => {
   /** Follow a job by its token until it ends. */
   async function follow(asked, done) {
     token = asked;
+    $("cancel").disabled = false;
     try {
       for (;;) {
         const job = await ask(server.cohort_job({ token }));
