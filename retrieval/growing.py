@@ -86,6 +86,8 @@ def grow(
     if said := why_not(root):
         raise BadInput(said)
     ended = False
+    with Snapshot.open(root) as snapshot:
+        said_before = dict(snapshot.manifest.extra)
 
     def on(what: str, done: int, of: int) -> None:
         nonlocal ended
@@ -99,5 +101,5 @@ def grow(
     except BaseException:
         if ended:
             with Writer(root) as writer:  # takes up what the ingest had committed
-                writer.publish()
+                writer.publish(said_before)
         raise

@@ -60,7 +60,7 @@ function empty(html) {
   list.innerHTML = "";
   part(".se-read").innerHTML = part(".se-notes").innerHTML = status.textContent = "";
   part(".se-first").innerHTML = html;
-  part(".se-help").hidden = Boolean(asked.q || asked.like);
+  part(".se-help").hidden = Boolean(asked && (asked.q || asked.like));
 }
 
 /** A wrong filter is said beneath its box; the answer that stood goes away. */
@@ -249,5 +249,5 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "Enter" && event.target.classList.contains("se-card")) act(event.target, "night");
 });
 completes(where, part("#se-columns"), () => S.ask(server.search_columns({})));
-addEventListener("sleepsearch:snapshot", () => { if (!asked.q && !asked.like) show(S.view(), true); });
+addEventListener("sleepsearch:snapshot", () => { if (asked && !asked.q && !asked.like) show(S.view(), true); });
 S.watch(show);
