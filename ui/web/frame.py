@@ -53,8 +53,8 @@ def build(desk: Desk) -> "gradio.Blocks":
         )  # fmt: skip
         with gr.Tabs(elem_id="rooms"):
             for key, (name, room) in rooms().items():
-                # Drawn from the start, seen or not: a link may lead anywhere.
-                with gr.Tab(name, id=key, elem_id=f"room-{key}", render_children=True):
+                # Gradio draws a room when its tab is first opened: what rooms share lies outside the tabs.
+                with gr.Tab(name, id=key, elem_id=f"room-{key}"):
                     room(desk)
         labels.dialog(desk)  # any room may ask for a label
         for part in page.blocks.values():

@@ -237,3 +237,14 @@ def test_the_mouse_pans_zooms_and_measures(page: "Page", recordings: list[str], 
     page.mouse.click(x + 2 * second, y + 10)
     expect(page.locator(".n-status")).to_have_text(re.compile(r"^(3\.9|4\.0)\d s · 0\.2\d+ /s · .* µV"))
     page.screenshot(path=shots / "night-measure.png")
+
+
+def test_what_is_shown_is_labelled_from_the_keyboard(page: "Page", recordings: list[str]) -> None:
+    opened(page, recordings[0], "&t=1500")
+    page.keyboard.press("l")
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text(f"{recordings[0]} · 0:25:00 to 0:25:30")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.keyboard.press("ArrowRight")  # the keys of the room go on
+    page.wait_for_url("**t=1530*")

@@ -3,7 +3,7 @@ const WINDOWS = [[5, "5 s"], [10, "10 s"], [30, "30 s"], [60, "60 s"], [120, "2 
 const KEYS = [
   ["← →", "one epoch back, on"], ["Shift ← →", "one window back, on"], ["Home End", "start, end of the night"], ["↑ ↓", "shorter, longer window"],
   ["e E", "next, previous event"], ["n N", "next, previous moment nearest to the sentence"], ["+ −", "gain of the channel in focus, else of all"],
-  ["f", "filtered or as recorded"], ["m", "measure: two clicks give seconds, 1/s and amplitude"], ["?", "these keys"],
+  ["f", "filtered or as recorded"], ["m", "measure: two clicks give seconds, 1/s and amplitude"], ["l", "label what is shown"], ["?", "these keys"],
 ];
 let night = null, channels = null, peaks = [], view = null, wanted = {}, asking = 0;
 
@@ -230,10 +230,14 @@ const DO = {
   "gain-up": () => gain(wave.focused() ? [wave.focused()] : wave.names(), 1), "gain-down": () => gain(wave.focused() ? [wave.focused()] : wave.names(), -1),
   filter: () => SS.go({ night_raw: view.night_raw === "1" ? null : 1 }, { replace: true }),
   measure: () => { const on = $("[data-do=measure]").getAttribute("aria-pressed") !== "true"; $("[data-do=measure]").setAttribute("aria-pressed", on); wave.measure(on); },
+  label: () => {
+    const [t, w] = windowOf(), whole = w >= night.duration_s, start_s = whole ? Number(view.t) || 0 : t;
+    SS.labelling({ recording: night.recording, start_s, stop_s: Math.min(start_s + (whole ? 30 : w), night.duration_s) });
+  },
   keys: () => { const box = $(".n-keys"); if (box.open) box.close(); else box.showModal(); },
 };
 const BY_KEY = { ArrowLeft: "back", ArrowRight: "on", Home: "start", End: "end", ArrowUp: "shorter", ArrowDown: "longer", e: "event-on", E: "event-back",
-  n: "peak-on", N: "peak-back", "+": "gain-up", "=": "gain-up", "-": "gain-down", f: "filter", m: "measure", "?": "keys" };
+  n: "peak-on", N: "peak-back", "+": "gain-up", "=": "gain-up", "-": "gain-down", f: "filter", m: "measure", l: "label", "?": "keys" };
 
 document.addEventListener("keydown", (event) => {
   if (!night || !element.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
