@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -248,7 +249,12 @@ def engine_key(segments: tuple[Segment, ...]) -> str:
 
 
 def folder_bytes(path: Path) -> int:
-    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else 0
+    total = 0
+    for folder, _, names in os.walk(path):  # nothing where there is no such folder
+        for name in names:
+            with suppress(FileNotFoundError):  # a writer at work takes files away
+                total += Path(folder, name).stat().st_size
+    return total
 
 
 def by_collection(segments: tuple[Segment, ...]) -> Mapping[tuple[str, str], tuple[Segment, ...]]:

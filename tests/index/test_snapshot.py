@@ -22,6 +22,7 @@ from index import (
     Writer,
     WrongSchema,
 )
+from index.layout import folder_bytes
 from tests.index.conftest import DIM, SPACE, put_night, unit
 
 
@@ -257,3 +258,10 @@ def test_the_narrowest_relation_is_the_view_only_where_it_must_be(make_cohort: C
         assert own == "epoch_rows" and snapshot.narrowest(["stage", f"{further} IS NULL"]) == "epochs"
         query = "SELECT epoch_id, stage FROM {} ORDER BY epoch_id"
         assert snapshot.sql(query.format(own)).equals(snapshot.sql(query.format("epochs")))
+
+
+def test_a_file_that_goes_away_while_sizes_are_added_up_counts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"12345")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert folder_bytes(tmp_path) == 5
+    assert folder_bytes(tmp_path / "nowhere") == 0

@@ -65,7 +65,7 @@ def browser(request: pytest.FixtureRequest) -> "Iterator[Browser]":
 def page(browser: "Browser", server: str) -> "Iterator[Page]":
     """A visitor's page; at the end it must have logged no error and asked no other machine."""
     context = browser.new_context(viewport={"width": SIZES[0][0], "height": SIZES[0][1]}, base_url=server)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     visited = context.new_page()
     wrong: list[str] = []
     visited.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

@@ -203,9 +203,10 @@ def test_labels_by_key_and_mouse_are_undone_and_two_authors_keep_each_others(
     cards.nth(1).locator(".lab-on", has_text=re.compile("^no spindle by Ann")).wait_for()
 
     other = page.context.browser.new_context()  # type: ignore[union-attr]
+    other.set_default_timeout(60_000)
     beside = other.new_page()
     beside.goto(page.url)
-    begin(beside)
+    beside.locator(".lab-table > article").nth(7).wait_for()  # the link shows the same epochs
     beside.get_by_label("author", exact=True).fill("Bob")
     beside.locator(".lab-table > article").nth(0).get_by_role("button", name="no spindle").click()
     beside.locator(".lab-list").get_by_text("3 labels stand").wait_for()

@@ -60,7 +60,7 @@ def settled(page: "Page") -> None:
 
 
 def at(page: "Page", key: str = "t") -> str | None:
-    return parse_qs(urlparse(page.url).query).get(key, [None])[0]
+    return parse_qs(urlparse(page.evaluate("location.href")).query).get(key, [None])[0]
 
 
 INKED = """c => {
@@ -120,13 +120,15 @@ def test_a_click_and_a_drag_in_the_course_go_there(page: "Page", recordings: lis
     box = page.locator(".n-course canvas.n-over").bounding_box()
     assert box
     wide = box["width"] - GUTTER - 8
-    page.mouse.click(box["x"] + GUTTER + wide * 0.5 + 2, box["y"] + 40)
+    page.locator(".n-course canvas.n-over").click(position={"x": GUTTER + wide * 0.5 + 2, "y": 40})
+    page.wait_for_url("**t=*")
     assert 1770 <= float(at(page) or 0) <= 1830
     page.mouse.move(box["x"] + GUTTER + wide * 0.5, box["y"] + 40)
     expect(page.locator(".n-tip")).to_contain_text("from the start")
     page.mouse.down()
     page.mouse.move(box["x"] + GUTTER + wide * 0.75, box["y"] + 40, steps=4)
     page.mouse.up()
+    page.wait_for_url("**t=2*")
     assert 2640 <= float(at(page) or 0) <= 2760
 
 

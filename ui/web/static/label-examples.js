@@ -1,6 +1,6 @@
 // Few-shot: epochs on the table, buttons of labels, and the list of what people said.
 const AUTHOR = "sleepsearch-author", LISTENS_MS = 10_000, KEYS = 9;
-let table = [], standing = null, gathering = 0, gatheredFrom = null, mine = [], listOf = "";
+let table = [], standing = null, gathering = 0, gatheredFrom = null, mine = [], listOf = "", writing = Promise.resolve();
 
 /** Whoever labels here; remembered by this browser. */
 function author() {
@@ -116,8 +116,11 @@ function keys(event, i) {
 async function write(i, label) {
   const epoch = table[i], who = $("[aria-label=author]");
   if (!author()) { who.classList.add("lab-missing"); who.focus(); say("Say who you are first: a label has an author.", true); return; }
+  const said = { rec: epoch.recording, start_s: epoch.start_s, stop_s: epoch.stop_s, label, author: author() };
+  const sent = writing.then(() => ss.ask(server.label_write(said))); // one after the other: Undo takes back the last that was given
+  writing = sent.catch(() => {});
   try {
-    const entry = await ss.ask(server.label_write({ rec: epoch.recording, start_s: epoch.start_s, stop_s: epoch.stop_s, label, author: author() }));
+    const entry = await sent;
     if (entry.new) mine.push(entry.id);
     await listen();
     say(entry.new ? `${label}: ${epoch.recording} at ${clockOf(epoch.start_s)}, by ${author()}` : `you said so already: ${label}`);
