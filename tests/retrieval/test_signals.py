@@ -9,7 +9,7 @@ from encoders.models import load_encoder
 from encoders.simulation import simulate
 from retrieval import Cohort, ingest
 from retrieval.question import read_question
-from retrieval.search import rank
+from retrieval.search import WEIGHTS, rank
 from retrieval.signals import load_epochs, no_epochs, save_epochs, signals_file
 from tests.encoders.models.conftest import tiny_sleeplm
 
@@ -61,8 +61,9 @@ def test_questions_use_the_words_likeness_to_signals(grown: tuple[Path, Path]) -
     cosine = cohort.snapshot.vectors(cohort.reader.space, "signal", ids) @ query
     captions = dict(zip(plain.frame["epoch_id"], plain.frame["score"], strict=True))
     alone = np.array([captions[i] for i in ids])
-    n = 1 + len(question.facts)
-    expected = (n * alone + (cosine - cosine.mean()) / cosine.std()) / (n + 1)
+    rest = WEIGHTS.caption + len(question.facts)
+    standard = (cosine - cosine.mean()) / cosine.std()
+    expected = (rest * alone + WEIGHTS.signals * standard) / (rest + WEIGHTS.signals)
     assert np.allclose(both.frame["score"].to_numpy(), expected, atol=0.02)
     hits = cohort.search("quiet sleep", k=3).hits
     assert hits and all(any(line.startswith("signals near the words: ") for line in hit.why) for hit in hits)
