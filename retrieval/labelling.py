@@ -5,7 +5,7 @@ entry too. The same words of the same stretch by the same author stand once, so 
 changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,12 @@ def add_labels(cohort: "Cohort", path: Path, author: str | None = None) -> list[
         _append(cohort, standing, (name, start_s, stop_s), label, by or _word("author", author or ""))
         for name, start_s, stop_s, label, by in spans.iter_rows()
     ]
+
+
+def add_spans(cohort: "Cohort", spans: Iterable[Span], label: str, author: str) -> list[Label]:
+    """Write one label of stretches that are of the cohort's own epochs; those that stand already are not new."""
+    standing, label, author = _standing(cohort), _word("label", label), _word("author", author)
+    return [_append(cohort, standing, span, label, author) for span in spans]
 
 
 def withdraw(cohort: "Cohort", entry: str, author: str) -> Label:

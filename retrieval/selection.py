@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from encoders.captions import load_measures
 from encoders.errors import BadInput
 from encoders.vocabulary import STAGES
 from index.filters import MAX_CHARACTERS
+from retrieval.labelling import add_spans
 
 if TYPE_CHECKING:
     from index import Snapshot
@@ -133,11 +132,7 @@ def label_epochs(cohort: "Cohort", ids: Ids, label: str, author: str) -> "list[L
             spans[-1] = (name, spans[-1][1], stop_s)
         else:
             spans.append((name, start_s, stop_s))
-    with TemporaryDirectory() as folder:
-        table = Path(folder, "chosen.csv")
-        columns = ["recording", "start_s", "stop_s"]
-        pl.DataFrame(spans, schema=columns, orient="row").with_columns(label=pl.lit(label)).write_csv(table)
-        return cohort.import_labels(table, author)
+    return add_spans(cohort, spans, label, author)
 
 
 # ---- a filter

@@ -19,12 +19,11 @@ from encoders.training.loop import train
 
 NIGHTS, KEPT_NIGHTS, HOURS = 36, 9, 8.0
 EPOCHS_SEEN = 24_000  # stages are learnt after some 300 steps; with fewer, all runs look alike
-LR_BY_WIDTH = 0.064  # learning rate times width: with one rate for all, the widest runs learn least
 SMALL = {
     "model": {"sizes": {"width": 64, "patch_width": 32, "layers": 2, "dim": 128, "text_width": 256, "heads": 4}},
     "objectives": {"contrastive": 1.0, "sigmoid": 1.0, "caption": 0.0, "masked": 0.0, "dash": 0.0},
     "schedule": {"epochs_seen": EPOCHS_SEEN, "batch": 64},
-    "optimiser": {"lr": LR_BY_WIDTH / 64, "ema": 0.99},
+    "optimiser": {"lr": 0.001, "ema": 0.99},
     "run": {"validate_minutes": 0.0, "checkpoint_seconds": 60.0, "tensorboard": False},
 }
 

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from ui.shell import CohortDir, Json, app, emit
+from ui.web.desk import LOOPBACK
 
 PORT = 7860
 _PORTS = 100  # how many are tried from the first on, where none was named
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command(epilog="Example: sleepsearch serve --cohort cohort/ · sleepsearch serve --cohort cohort/ --port 8000")
@@ -21,7 +21,7 @@ def serve(
     cohort: CohortDir,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; loopback: this machine alone.")
-    ] = _LOOPBACK[0],
+    ] = LOOPBACK[0],
     port: Annotated[
         int | None,
         typer.Option(
@@ -43,13 +43,13 @@ def serve(
 
 
 def serve_page(
-    cohort: Path, *, host: str = _LOOPBACK[0], port: int | None = None, auth: str | None = None, browser: bool = True,
+    cohort: Path, *, host: str = LOOPBACK[0], port: int | None = None, auth: str | None = None, browser: bool = True,
     as_json: bool = False,
 ) -> None:  # fmt: skip
     """Serve until Ctrl-C. `typer.BadParameter` for a login that is none, `OSError` for a port that is taken."""
     login = _login(auth)
     found = _port(host, port)
-    if host not in _LOOPBACK and login is None:
+    if host not in LOOPBACK and login is None:
         typer.echo(
             f"warning: everyone who reaches {host}:{found} can read this cohort; --auth USER:PASS asks for a password",
             err=True,

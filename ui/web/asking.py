@@ -1,9 +1,6 @@
 """Search: one box, what was read of it, cards of hits."""
 
-import base64
 import io
-import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -11,15 +8,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk, answering
+from ui.web.files import sent, zipped
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from retrieval import Answer, Cohort, Strip, Trace
+    from retrieval import Answer, Cohort
+    from retrieval.understood import Understood
 
 MOST = 200  # hits on a page
-_PARTS = 30_000  # into which a strip's seconds and a trace's range are divided: more than a screen shows
-_KEPT = 128  # strips in memory, of some 100 KB
 _INSTEAD = 5  # ways out of an empty answer that are tried
 
 
@@ -39,12 +34,6 @@ def build(desk: Desk) -> None:
 def _functions(desk: Desk) -> list[Any]:
     """What the room's JavaScript may ask for."""
 
-    @lru_cache(_KEPT)
-    def strip(snapshot: int, recording: str, start_s: float, stop_s: float) -> dict[str, Any]:
-        from retrieval.strips import strip_of
-
-        return strip_json(strip_of(desk.cohort, recording, start_s, stop_s), stop_s - start_s)
-
     @lru_cache(2)
     def first_questions(snapshot: int) -> list[dict[str, str]]:
         from retrieval.examples import examples
@@ -55,7 +44,7 @@ def _functions(desk: Desk) -> list[Any]:
         return answer_json(desk.cohort, asked)
 
     def search_strip(of: dict[str, Any]) -> dict[str, Any]:
-        return strip(desk.cohort.snapshot.number, of["rec"], float(of["start_s"]), float(of["stop_s"]))
+        return desk.strip(of["rec"], float(of["start_s"]), float(of["stop_s"]))
 
     def search_where_in(of: dict[str, Any]) -> dict[str, Any]:
         return carried_by(desk.cohort, of["q"], of["rec"], float(of["start_s"]), float(of["stop_s"]))
@@ -84,37 +73,46 @@ def _functions(desk: Desk) -> list[Any]:
 # ---- answers
 
 
-def found(cohort: "Cohort", asked: dict[str, Any], *, without: Sequence[str] | None = None) -> "Answer":
-    """The answer to what stands in the address: a question, or `like` a moment or a night."""
-    from retrieval import BadInput
+def reading(asked: dict[str, Any]) -> "Understood | None":
+    """How the question of the address is read; None where it is `like` a moment or a night."""
     from retrieval.understood import understand
+
+    if asked.get("like"):
+        return None
+    words, level = str(asked.get("q") or ""), asked.get("level") or "epoch"
+    return understand(words, level=level, without=asked.get("without") or ())
+
+
+def found(cohort: "Cohort", asked: dict[str, Any], read: "Understood | None") -> "Answer":
+    """The answer to what stands in the address, so `read`."""
+    from retrieval import BadInput
 
     said = str(asked.get("k") or 10)
     if not said.isdigit() or not 1 <= int(said) <= MOST:
         raise BadInput(f"hits: {said!r} is no number from 1 to {MOST}.")
-    where, level, words = asked.get("where") or None, asked.get("level") or "epoch", str(asked.get("q") or "")
-    if asked.get("like"):
-        return cohort.similar(asked["like"], where=where, k=int(said))
-    taken = understand(words, level=level, without=asked.get("without") or () if without is None else without).taken
-    return cohort.search(words, where=where, k=int(said), exact=bool(asked.get("exact")), level=level, without=taken)
+    where, k = asked.get("where") or None, int(said)
+    if read is None:
+        return cohort.similar(asked["like"], where=where, k=k)
+    return cohort.search(str(asked.get("q") or ""), where=where, k=k, exact=bool(asked.get("exact")),
+                         level=asked.get("level") or "epoch", without=read.taken)  # fmt: skip
 
 
 def answer_json(cohort: "Cohort", asked: dict[str, Any]) -> dict[str, Any]:
     """An answer with how the question was read and the course of each night in it; `wrong_sql` where that was it."""
     from retrieval import InvalidFilter
     from retrieval.outlines import outlines
-    from retrieval.understood import understand
 
     try:
-        answer = found(cohort, asked)
+        read = reading(asked)
+        answer = found(cohort, asked, read)
     except InvalidFilter as wrong:
         return {"wrong_sql": str(wrong)}
     like, level = asked.get("like"), asked.get("level") or "epoch"
-    read = None if like else understand(answer.query, level=level, without=asked.get("without") or ()).to_json()
     nights = outlines(cohort.snapshot, [hit.recording for hit in answer.hits])
     said = {key: value for key, value in answer.to_json().items() if key != "alignments"}
+    of_nights = "@" not in like if like else level == "night"
     return said | {
-        "read": read, "nights": "@" not in like if like else level == "night", "snapshot": cohort.snapshot.number,
+        "read": read.to_json() if read else None, "nights": of_nights, "snapshot": cohort.snapshot.number,
         "outlines": {name: asdict(night) for name, night in nights.items()},
     }  # fmt: skip
 
@@ -122,13 +120,11 @@ def answer_json(cohort: "Cohort", asked: dict[str, Any]) -> dict[str, Any]:
 def instead(cohort: "Cohort", asked: dict[str, Any]) -> list[dict[str, Any]]:
     """What an empty answer would have found without one of its filters, or without the SQL."""
     from retrieval import UserError
-    from retrieval.understood import understand
 
-    gone = list(asked.get("without") or ())
-    read = understand(str(asked.get("q") or ""), level=asked.get("level") or "epoch", without=gone)
+    gone, read = list(asked.get("without") or ()), reading(asked)
     ways: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"without": piece.words}, asked | {"k": 1, "without": [*gone, piece.words]})
-        for piece in read.filters
+        for piece in (read.filters if read else ())
         if not piece.taken
     ]
     if asked.get("where"):
@@ -136,7 +132,7 @@ def instead(cohort: "Cohort", asked: dict[str, Any]) -> list[dict[str, Any]]:
     helpful = []
     for said, other in ways[:_INSTEAD]:
         try:
-            if found(cohort, other).hits:
+            if found(cohort, other, reading(other)).hits:
                 helpful.append(said)
         except UserError:
             continue
@@ -161,14 +157,10 @@ def exported(cohort: "Cohort", asked: dict[str, Any]) -> dict[str, str]:
         with TemporaryDirectory() as folder:
             cohort.export(folder, "annot", what=["hits"], where=asked.get("where") or None, search=asked["q"],
                           k=int(asked.get("k") or 10))  # fmt: skip
-            packed = io.BytesIO()
-            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in sorted(Path(folder).iterdir()):
-                    archive.write(path, path.name)
-        return {"name": "hits-annot.zip", "content": base64.b64encode(packed.getvalue()).decode()}
+            return sent("hits-annot.zip", zipped(sorted(Path(folder).iterdir())))
     from retrieval import BadInput
 
-    answer = found(cohort, asked)
+    answer = found(cohort, asked, reading(asked))
     if not answer.hits:
         raise BadInput("there are no hits to write.")
     rows = [_flat(plain(asdict(hit))) for hit in answer.hits]
@@ -178,7 +170,7 @@ def exported(cohort: "Cohort", asked: dict[str, Any]) -> dict[str, str]:
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), restval="")
     writer.writeheader()
     writer.writerows(rows)
-    return {"name": "hits.csv", "content": base64.b64encode(text.getvalue().encode()).decode()}
+    return sent("hits.csv", text.getvalue().encode())
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -205,34 +197,3 @@ def carried_by(cohort: "Cohort", words: str, recording: str, start_s: float, sto
     if not located.moments:
         raise BadInput("; ".join(located.notes) or "this epoch can't be judged.")
     return asdict(located.moments[0]) | {"notes": located.notes}
-
-
-def strip_json(strip: "Strip", whole_s: float) -> dict[str, Any]:
-    """A strip as the page draws it; `whole_s` is how long the hit is, of which a strip shows the first minute."""
-    return {
-        "start_s": strip.start_s, "stop_s": strip.stop_s, "whole_s": whole_s, "missing": strip.missing,
-        "events": [list(event) for event in strip.events],
-        "traces": [_trace_json(trace, strip.start_s, strip.stop_s) for trace in strip.traces],
-    }  # fmt: skip
-
-
-def _trace_json(trace: "Trace", start_s: float, stop_s: float) -> dict[str, Any]:
-    """Times as parts of the strip and values as parts of their range, both 0 to `of`; -1 is a gap; base64."""
-    import numpy as np
-
-    finite = trace.values[np.isfinite(trace.values)].astype(np.float64)
-    low, high = float(finite.min()), float(finite.max())
-    at = (trace.time_s.astype(np.float64) - start_s) / (stop_s - start_s)
-    up = (trace.values.astype(np.float64) - low) / (high - low or 1.0)
-    return {
-        "channel": trace.channel, "label": trace.label, "unit": trace.unit, "steps": trace.steps, "low": low,
-        "high": high, "of": _PARTS, "t": _packed(at), "v": _packed(up),
-    }  # fmt: skip
-
-
-def _packed(parts: "np.ndarray") -> str:
-    """Numbers from 0 to 1 as little-endian int16, 0 to `_PARTS`, NaN as -1; base64."""
-    import numpy as np
-
-    whole = np.where(np.isfinite(parts), np.round(np.nan_to_num(parts) * _PARTS), -1).astype("<i2")
-    return base64.b64encode(whole.tobytes()).decode()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.web.desk import Desk, answering
+from ui.web.files import uploaded
 from ui.web.jobs import Progress
 
 _INGEST = "ingest"
@@ -64,7 +65,7 @@ class Room:
         from retrieval.growing import take_files
 
         self._open()
-        files = [(_uploaded(file["path"]), str(file["name"])) for file in given["files"]]
+        files = [(uploaded(file["path"]), str(file["name"])) for file in given["files"]]
         return {"drop": take_files(self._desk.root, files)}
 
     def cohort_discard(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -139,15 +140,3 @@ class Room:
         if not path:
             raise BadInput("name a folder of the server's machine, or drop files here.")
         return [Path(path).expanduser()], Path(csv).expanduser() if csv else None
-
-
-def _uploaded(path: str) -> Path:
-    """A file that this page's visitor has just uploaded; no other file of the machine can be named so."""
-    from gradio.utils import get_upload_folder
-
-    from retrieval import BadInput
-
-    found = Path(path).resolve()
-    if not found.is_relative_to(Path(get_upload_folder()).resolve()) or not found.is_file():
-        raise BadInput("that file was not uploaded here; drop it again.")
-    return found

@@ -2,29 +2,33 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ui.web.jobs import Jobs
+from ui.web.strips import strip_at
 
 if TYPE_CHECKING:
     from retrieval import Cohort
 
 _log = logging.getLogger("sleepsearch.page")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_STRIPS = 256  # in memory, of up to 100 KB
 
 
 class Desk:
     """The cohort behind a page. Everything a visitor chose lies in the page's address, nothing of it here."""
 
-    def __init__(self, root: Path, *, host: str = "127.0.0.1", auth: bool = False) -> None:
+    def __init__(self, root: Path, *, host: str = LOOPBACK[0], auth: bool = False) -> None:
         from retrieval import Cohort
 
         self.root, self.host, self.auth = root, host, auth
         self.jobs = Jobs()
         self._cohort = Cohort(root)
         self._state: dict[str, Any] | None = None
+        # By snapshot too: a recording that was read again may be drawn otherwise.
+        self._strips = lru_cache(_STRIPS)(lambda snapshot, *of: strip_at(self._cohort, *of))
 
     @property
     def cohort(self) -> "Cohort":
@@ -36,14 +40,19 @@ class Desk:
         """What the header says: name, nights, epochs, snapshot, and whether all nights are simulated."""
         cohort = self.cohort
         if self._state is None or self._state["snapshot"] != cohort.snapshot.number:
-            info, nights = cohort.info(), cohort.nights()
-            counts = info["counts"]
-            simulated = bool(nights.height) and bool(nights["simulated"].fill_null(False).all())
+            nights, simulated = cohort.snapshot.sql(
+                "SELECT count(*), bool_and(coalesce(simulated, false)) FROM recordings"
+            ).row(0)
             self._state = {
-                "name": info["name"], "nights": counts["recordings"], "epochs": counts["epochs"],
-                "snapshot": info["snapshot"], "simulated": simulated,
+                "name": cohort.snapshot.name, "nights": nights, "epochs": cohort.snapshot.manifest.counts["epochs"],
+                "snapshot": cohort.snapshot.number, "simulated": bool(simulated),
             }  # fmt: skip
         return self._state
+
+    def strip(self, recording: str, start_s: float, stop_s: float) -> dict[str, Any]:
+        """What is drawn of a stretch of the cohort, kept for the next who looks."""
+        found: dict[str, Any] = self._strips(self.cohort.snapshot.number, recording, start_s, stop_s)
+        return found
 
     def warm(self) -> None:
         """Load what the first question would wait for; a cohort that can't be asked says so when it is asked."""
@@ -57,7 +66,7 @@ class Desk:
     def known_visitors(self) -> bool:
         """Whether whoever gets here may read this machine's folders: it is served to this machine alone, or with
         `--auth`."""
-        return self.auth or self.host in _LOOPBACK
+        return self.auth or self.host in LOOPBACK
 
 
 def answering(functions: Sequence[Callable[..., Any]]) -> list[Callable[..., Any]]:

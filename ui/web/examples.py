@@ -20,7 +20,7 @@ _UNSURE = 0.6  # a share of the vote below it is called unsure
 
 def functions(desk: Desk) -> list[Callable[..., Any]]:
     """What the room's JavaScript may ask for."""
-    from ui.web.labels import finished, rows_json
+    from ui.web.labels import finished, rows_json, written
 
     def label_gather(of: dict[str, Any]) -> list[dict[str, Any]]:
         return gathered(desk.cohort, of)
@@ -29,8 +29,7 @@ def functions(desk: Desk) -> list[Callable[..., Any]]:
         return standing(desk.cohort, of.get("shown") or [])
 
     def label_write(of: dict[str, Any]) -> dict[str, Any]:
-        place = (str(of["rec"]), float(of["start_s"]), float(of["stop_s"]))
-        return desk.cohort.label(place, str(of["label"]), str(of["author"])).to_json()
+        return written(desk, of)
 
     def label_undo(of: dict[str, Any]) -> dict[str, Any]:
         return desk.cohort.unlabel(str(of["id"]), str(of["author"])).to_json()

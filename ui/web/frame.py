@@ -40,7 +40,7 @@ def build(desk: Desk) -> "gradio.Blocks":
 
     from ui.web import labels
 
-    title = f"{desk.state()['name']} · sleepsearch"
+    title = f"{desk.cohort.snapshot.name} · sleepsearch"
     page: gradio.Blocks
     with gr.Blocks(title=title, analytics_enabled=False, fill_width=True, delete_cache=(3600, _KEPT_S)) as page:
 

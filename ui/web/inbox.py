@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk
+from ui.web.files import uploaded
 from ui.web.jobs import Progress
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Inbox:
         was not uploaded, or where every place is taken by a night that is still being read."""
         from retrieval import BadInput
 
-        uploads = [(_uploaded(f["path"]), Path(f["name"]).name) for f in files]
+        uploads = [(uploaded(f["path"]), Path(f["name"]).name) for f in files]
         if not uploads:
             raise BadInput("no file; give an EDF or BDF file, and its annotations if you have them.")
         held = _Held(TemporaryDirectory(prefix="sleepsearch-upload-"))
@@ -126,15 +127,3 @@ class Inbox:
         if not ready:
             raise BadInput(f"{self._most} files are being read; try again in a minute.")
         self.forget(min(ready, key=lambda token: self._held[token].since))
-
-
-def _uploaded(path: str) -> Path:
-    """A path that the page names, if it lies where uploads do: no other file of this machine is for visitors."""
-    from gradio.utils import get_upload_folder
-
-    from retrieval import BadInput
-
-    found = Path(path).resolve()
-    if not found.is_relative_to(Path(get_upload_folder()).resolve()) or not found.is_file():
-        raise BadInput("that file was not uploaded here; drop it again.")
-    return found

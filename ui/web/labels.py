@@ -1,19 +1,16 @@
 """Labelling: by prompts, by examples, what to label next."""
 
-import base64
-import zipfile
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ui.web.desk import Desk, answering
+from ui.web.files import plain_name, sent, zipped
 
 _SCRIPTS = ("strip.js", "label.js", "label-task.js", "label-plot.js", "label-result.js", "label-examples.js",
             "label-learn.js", "label-room.js")  # fmt: skip
 _MOST_BYTES = 64 * 2**20  # of a file that goes through a page
-_KEPT = 256  # strips in memory, of some 40 KB
 _FORMATS = ("csv", "parquet", "annot")
 
 
@@ -41,8 +38,7 @@ def dialog(desk: Desk) -> None:
         return desk.cohort.labels()["label"].unique(maintain_order=True).to_list()
 
     def dialog_write(of: dict[str, Any]) -> dict[str, Any]:
-        place = (str(of["rec"]), float(of["start_s"]), float(of["stop_s"]))
-        return desk.cohort.label(place, str(of["label"]), str(of["author"])).to_json()
+        return written(desk, of)
 
     gr.HTML(
         html_template=text("label-dialog.html"), js_on_load=text("label-dialog.js"), elem_id="label-dialog",
@@ -53,15 +49,8 @@ def dialog(desk: Desk) -> None:
 def _functions(desk: Desk) -> list[Callable[..., Any]]:
     """What both ways of labelling ask for."""
 
-    @lru_cache(_KEPT)
-    def strip(snapshot: int, recording: str, start_s: float, stop_s: float) -> dict[str, Any]:
-        from retrieval.strips import strip_of
-        from ui.web.asking import strip_json
-
-        return strip_json(strip_of(desk.cohort, recording, start_s, stop_s), stop_s - start_s)
-
     def label_strip(of: dict[str, Any]) -> dict[str, Any]:
-        return strip(desk.cohort.snapshot.number, of["rec"], float(of["start_s"]), float(of["stop_s"]))
+        return desk.strip(of["rec"], float(of["start_s"]), float(of["stop_s"]))
 
     def label_state(of: dict[str, Any]) -> dict[str, Any]:
         found = desk.jobs.look(str(of["token"]))
@@ -75,6 +64,12 @@ def _functions(desk: Desk) -> list[Callable[..., Any]]:
         return saved(finished(desk, of["token"]), of["format"])
 
     return [label_strip, label_state, label_cancel, label_save]
+
+
+def written(desk: Desk, of: dict[str, Any]) -> dict[str, Any]:
+    """A label of a stretch `rec start_s stop_s`, as its author gives it, and the entry of the log."""
+    place = (str(of["rec"]), float(of["start_s"]), float(of["stop_s"]))
+    return desk.cohort.label(place, str(of["label"]), str(of["author"])).to_json()
 
 
 def finished(desk: Desk, token: str) -> Any:
@@ -100,16 +95,13 @@ def saved(found: Any, format: str) -> dict[str, str]:
     if format not in _FORMATS:
         raise BadInput(f"format {format!r}: possible are {', '.join(_FORMATS)}.")
     by_words = isinstance(found, Classification)
-    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in found.task) if by_words else "fewshot"
+    name = plain_name(found.task) if by_words else "fewshot"
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.{'zip' if format == 'annot' else format}"
         if format == "annot":
             said = {"calibrated": str(found.calibrated)} if by_words else {"k": str(found.k)}
             author = f"{'words' if by_words else 'examples'}:{name}"
-            files = write_annots(found.frame(), Path(folder), author=author, said=said)
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for file in files:
-                    archive.write(file, file.name)
+            path.write_bytes(zipped(write_annots(found.frame(), Path(folder), author=author, said=said)))
         else:
             write_table(found.frame(), path)
         if path.stat().st_size > _MOST_BYTES:
@@ -118,7 +110,7 @@ def saved(found: Any, format: str) -> dict[str, str]:
                 f"the table of {found.epochs.height} epochs is too large for a page; on the command line: "
                 f"sleepsearch {command} --cohort DIR --out {name}.{format if format != 'annot' else 'parquet'}"
             )
-        return {"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
+        return sent(path.name, path.read_bytes())
 
 
 def rows_json(table: Any) -> list[dict[str, Any]]:

@@ -118,11 +118,9 @@ class Maps:
     def map_strip(self, given: dict[str, Any]) -> dict[str, Any]:
         """The signals of one epoch: {rec, t}."""
         from retrieval import EPOCH_S
-        from retrieval.strips import strip_of
-        from ui.web.asking import strip_json
 
         start_s = float(given["t"])
-        return strip_json(strip_of(self._desk.cohort, str(given["rec"]), start_s, start_s + EPOCH_S), EPOCH_S)
+        return self._desk.strip(str(given["rec"]), start_s, start_s + EPOCH_S)
 
     # ---- maps in memory
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk
+from ui.web.files import plain_name
 
 if TYPE_CHECKING:
     from retrieval import Cohort
@@ -49,8 +50,7 @@ def functions(desk: Desk) -> list[Callable[..., Any]]:
 
     def label_toml(of: dict[str, Any]) -> dict[str, str]:
         task = task_of(of["task"])
-        return {"name": "".join(c if c.isalnum() or c in "-_" else "-" for c in task.name) + ".toml",
-                "text": task.to_toml()}  # fmt: skip
+        return {"name": f"{plain_name(task.name)}.toml", "text": task.to_toml()}
 
     return [label_tasks, label_check, label_run, label_result, label_near, label_cell, label_toml]
 

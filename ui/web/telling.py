@@ -149,12 +149,13 @@ class Room:
 
     def words_strip(self, given: dict[str, Any]) -> dict[str, Any]:
         """What is drawn of the epoch at `{t}`."""
-        from retrieval.strips import strip_of
-        from ui.web.asking import strip_json
+        from retrieval import EPOCH_S
+        from ui.web.strips import strip_at
 
-        home, name, _ = self._home(given)
+        home, name, foreign = self._home(given)
         start_s = float(given["t"])
-        return strip_json(strip_of(home, name, start_s, start_s + 30.0), 30.0)
+        stop_s = start_s + EPOCH_S
+        return strip_at(home, name, start_s, stop_s) if foreign else self._desk.strip(name, start_s, stop_s)
 
     # ---- nights side by side
 

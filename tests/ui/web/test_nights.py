@@ -241,6 +241,24 @@ def test_the_mouse_pans_zooms_and_measures(page: "Page", recordings: list[str], 
     page.screenshot(path=shots / "night-measure.png")
 
 
+def test_what_is_read_late_moves_nothing_under_the_mouse(page: "Page", recordings: list[str]) -> None:
+    held: list[Any] = []
+    page.route(
+        "**/*",
+        lambda route, asked: (
+            held.append(route) if '"fn_name":"spectrum"' in (asked.post_data or "") else route.continue_()
+        ),
+    )
+    canvas = opened(page, recordings[0], "&t=900")
+    assert len(held) == 1
+    before = canvas.bounding_box()
+    with page.expect_response(lambda r: '"fn_name":"spectrum"' in (r.request.post_data or "")) as response:
+        held.pop().continue_()
+    assert "frequencies" in response.value.text()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert canvas.bounding_box() == before
+
+
 def test_what_is_shown_is_labelled_from_the_keyboard(page: "Page", recordings: list[str]) -> None:
     opened(page, recordings[0], "&t=1500")
     page.keyboard.press("l")

@@ -1,11 +1,7 @@
 // Cards of hits: what is known of a moment or a night, and its strip once the card comes into view.
 const STAGES = ["W", "REM", "N1", "N2", "N3"]; // from the top of a hypnogram
 
-/** Seconds as h:mm:ss from the recording's start. */
-function hms(seconds) {
-  const s = Math.floor(seconds);
-  return [Math.floor(s / 3600), Math.floor((s % 3600) / 60), s % 60].map((n) => String(n).padStart(2, "0")).join(":");
-}
+const { hms } = window.sleepsearch;
 
 /** The time of day at a second of a recording, where its clock is known. */
 function clockAt(outline, seconds) {

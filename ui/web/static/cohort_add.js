@@ -45,21 +45,15 @@ const coAdd = (() => {
     token = asked;
     $("cancel").disabled = false;
     try {
-      for (;;) {
-        const job = await ask(server.cohort_job({ token }));
-        if (job.state === "running") {
-          if (job.of) [$("progress").max, $("progress").value] = [job.of, job.done];
-          const last = job.of ? `${job.done} of ${job.of} read${job.said ? `, last ${job.said}` : ""}` : "reading";
-          $("job-said").textContent = `${last}; ${Math.round(job.seconds)} s${job.cancelling ? "; ends after the file at hand" : ""}`;
-          await new Promise((then) => setTimeout(then, 500));
-          continue;
-        }
-        if (job.state === "done") done(job.result);
-        else if (job.state === "cancelled") {
-          report(`<p>Cancelled: ${job.done} of ${job.of} files were read, and what was read stays. Add the same again to go on.</p>`);
-        } else wrong(job.why || "the server no longer knows of this work; look at what the cohort holds");
-        return;
-      }
+      const job = await window.sleepsearch.job(() => server.cohort_job({ token }), (now) => {
+        if (now.of) [$("progress").max, $("progress").value] = [now.of, now.done];
+        const last = now.of ? `${now.done} of ${now.of} read${now.said ? `, last ${now.said}` : ""}` : "reading";
+        $("job-said").textContent = `${last}; ${Math.round(now.seconds)} s${now.cancelling ? "; ends after the file at hand" : ""}`;
+      });
+      if (job.state === "done") done(job.result);
+      else if (job.state === "cancelled") {
+        report(`<p>Cancelled: ${job.done} of ${job.of} files were read, and what was read stays. Add the same again to go on.</p>`);
+      } else wrong(job.why || "the server no longer knows of this work; look at what the cohort holds");
     } finally {
       token = null;
       changed();

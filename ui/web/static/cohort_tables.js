@@ -115,13 +115,7 @@ const coTables = (() => {
 
   /** Save rows as a CSV file. */
   function save(name, columns, rows) {
-    const cell = (value) => (/[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll("\"", "\"\"")}"` : value ?? "");
-    const text = [columns, ...rows].map((row) => row.map(cell).join(",")).join("\n");
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    window.sleepsearch.download(name, { text: window.sleepsearch.csv([columns, ...rows]) });
   }
 
   return { tiles, recordings, nights, spaces, save };

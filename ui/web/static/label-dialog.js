@@ -7,15 +7,10 @@ const dialog = element.querySelector("dialog"), part = (name) => dialog.querySel
 const [label, author] = ["said", "who"].map(part);
 let place = null, written = null, answer = null;
 
-/** Seconds as h:mm:ss of the recording. */
-function time(seconds) {
-  return [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((n, i) => String(Math.floor(n)).padStart(i ? 2 : 1, "0")).join(":");
-}
-
 /** Ask for a label of a stretch and write it in the author's name. */
 ss.labelling = ({ recording, start_s, stop_s = start_s + 30 }) => new Promise((done) => {
   [place, written, answer] = [{ rec: recording, start_s, stop_s }, null, done];
-  part("place").textContent = `${recording} · ${time(start_s)} to ${time(stop_s)}`;
+  part("place").textContent = `${recording} · ${ss.hms(start_s, 1)} to ${ss.hms(stop_s, 1)}`;
   part("wrong").textContent = "";
   [label.value, author.value] = ["", localStorage.getItem(AUTHOR) || ""];
   dialog.showModal();

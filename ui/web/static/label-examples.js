@@ -183,7 +183,7 @@ async function bring(file) {
 async function takeAll() {
   try {
     const file = await ss.ask(server.label_take({}));
-    download(file.name, file);
+    ss.download(file.name, file);
   } catch (fault) {
     say(fault.message, true);
   }

@@ -125,7 +125,7 @@ function histogramCard(spread, edge) {
 async function saveResult(of, format, place) {
   try {
     const file = await ss.ask(server.label_save({ token: of, format }));
-    download(file.name, file);
+    ss.download(file.name, file);
   } catch (fault) {
     wrong($(place), fault);
   }

@@ -155,7 +155,7 @@ let morePressed = false;
 async function saveTask() {
   try {
     const file = await ss.ask(server.label_toml({ task }));
-    download(file.name, file);
+    ss.download(file.name, file);
   } catch (fault) {
     wrong($(".lab-prompts .lab-work"), fault);
   }

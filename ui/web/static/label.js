@@ -46,21 +46,12 @@ function figure(value, digits = 2) {
 
 /** Seconds as h:mm:ss of the recording. */
 function clockOf(seconds) {
-  const two = (n) => String(Math.floor(n)).padStart(2, "0");
-  return `${Math.floor(seconds / 3600)}:${two((seconds % 3600) / 60)}:${two(seconds % 60)}`;
+  return ss.hms(seconds, 1);
 }
 
 /** What went wrong, in its place. */
 function wrong(place, fault) {
   place.replaceChildren(h("p", { className: "lab-wrong", role: "alert" }, fault.message));
-}
-
-/** Give the browser a file of this text, or of this base64. */
-function download(name, { text = null, content = null }) {
-  const parts = text === null ? Uint8Array.from(atob(content), (c) => c.charCodeAt(0)) : text;
-  const url = URL.createObjectURL(new Blob([parts]));
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 /** Follow a job until it ended: progress and Cancel in `place`; true where it has a result. */
@@ -72,27 +63,24 @@ async function follow(token, place, round) {
     try { await ss.ask(server.label_cancel({ token })); } catch (fault) { wrong(place, fault); }
   });
   place.replaceChildren(h("div", { className: "lab-bar" }, bar, said, stop));
-  for (;;) {
-    const state = await ss.ask(server.label_state({ token }));
+  const state = await ss.job(() => server.label_state({ token }), (now) => {
     if (!round()) return false;
-    if (state.state === "running") {
-      if (state.of) [bar.max, bar.value] = [state.of, state.done];
-      const share = state.of ? ` · ${many(state.done)} of ${many(state.of)} epochs` : "";
-      said.textContent = `${state.cancelling ? "cancelling" : state.said || "reading the cohort"} …${share} · ${state.seconds.toFixed(0)} s`;
-      await new Promise((done) => setTimeout(done, POLL_MS));
-      continue;
-    }
-    if (state.state === "done") {
-      place.replaceChildren(h("p", { className: "lab-dim" }, `done in ${state.seconds.toFixed(1)} s`));
-      return true;
-    }
-    const why = {
-      cancelled: "Cancelled; nothing was kept.", failed: state.why,
-      unknown: "The result of this link is no longer kept (an hour, and the last few). Run it again.",
-    }[state.state];
-    place.replaceChildren(h("p", { className: state.state === "failed" ? "lab-wrong" : "lab-dim" }, why));
-    return false;
+    if (now.of) [bar.max, bar.value] = [now.of, now.done];
+    const share = now.of ? ` · ${many(now.done)} of ${many(now.of)} epochs` : "";
+    said.textContent = `${now.cancelling ? "cancelling" : now.said || "reading the cohort"} …${share} · ${now.seconds.toFixed(0)} s`;
+    return true;
+  }, POLL_MS);
+  if (!round()) return false;
+  if (state.state === "done") {
+    place.replaceChildren(h("p", { className: "lab-dim" }, `done in ${state.seconds.toFixed(1)} s`));
+    return true;
   }
+  const why = {
+    cancelled: "Cancelled; nothing was kept.", failed: state.why,
+    unknown: "The result of this link is no longer kept (an hour, and the last few). Run it again.",
+  }[state.state];
+  place.replaceChildren(h("p", { className: state.state === "failed" ? "lab-wrong" : "lab-dim" }, why));
+  return false;
 }
 
 const asked = new WeakMap(), drawn = new Map();

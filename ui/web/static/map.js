@@ -74,14 +74,13 @@ async function load(level, space) {
 
 /** Follow a job until it ends, then draw what it made, with the colour and the choice that the address names. */
 async function wait(token, mine, level, space) {
-  for (;;) {
-    const job = await ss.ask(server.map_job({ token }));
-    if (mine !== round) return;
-    if (job.state === "done") break;
-    if (job.state !== "running") throw new Error(job.why || `the work ended: ${job.state}`);
-    $("job").textContent = `A first look by PCA; ${job.said || "starting"} … ${Math.round(job.seconds)} s, once, then kept.`;
-    await new Promise((done) => setTimeout(done, 700));
-  }
+  const job = await ss.job(() => server.map_job({ token }), (now) => {
+    if (mine !== round) return false;
+    $("job").textContent = `A first look by PCA; ${now.said || "starting"} … ${Math.round(now.seconds)} s, once, then kept.`;
+    return true;
+  }, 700);
+  if (mine !== round) return;
+  if (job.state !== "done") throw new Error(job.why || `the work ended: ${job.state}`);
   [painted, lastWhere] = [null, null];
   if (!await load(level, space)) return;
   if (ss.view().room === "map") await follow(ss.view());

@@ -9,7 +9,7 @@ const mapCard = (() => {
   /** When an epoch was: by the clock where the file has one, and from the start. */
   function when(place) {
     const s = map.start_s[place];
-    const since = [s / 3600, (s / 60) % 60, s % 60].map((v) => String(Math.floor(v)).padStart(2, "0")).join(":");
+    const since = window.sleepsearch.hms(s);
     return map.clock[place] ? `${map.clock[place]} (${since} from the start)` : `${since} from the start`;
   }
 
@@ -135,13 +135,7 @@ const mapCard = (() => {
       map.names[map.recording[p]], ...(epoch ? [map.start_s[p], map.stop_s[p], map.clock[p], map.stage[p]] : []),
       map.x[p], map.y[p], ...(says.length ? [values[p]] : []),
     ]);
-    const cell = (value) => (/[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll("\"", "\"\"")}"` : value ?? "");
-    const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\n");
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
-    link.download = "chosen-on-the-map.csv";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    window.sleepsearch.download("chosen-on-the-map.csv", { text: window.sleepsearch.csv([head, ...rows]) });
   }
 
   return { when, show, clear, tell };

@@ -5,7 +5,8 @@ function makeCourse(box, show, pointed) {
   const base = box.querySelector(".n-base"), over = box.querySelector(".n-over"), tip = box.querySelector(".n-tip");
   let night = null, along = null, spectrum = null, picture = null, band = [0, 30], tracks = [], pointing = null, segments = [];
 
-  /** What stands below what, top to bottom: [name, height, painter]. */
+  /** What stands below what, top to bottom: [name, height, painter]. What is awaited has its place, so that nothing
+   *  below moves under the mouse when it comes: `along` and `spectrum` are undefined then, null where there is none. */
   function layout() {
     const others = night.scorers.slice(1).map((scorer) => [scorer[0], 32, (...at) => stages(scorer[1], ...at, true)]);
     const name = night.scorers[0][0];
@@ -16,8 +17,8 @@ function makeCourse(box, show, pointed) {
       ...kinds.map((kind) => [kind === "other" ? "other events" : kind, 11, (...at) => lane(kind, ...at)]),
       ["SpO₂ %", 30, (...at) => trend("spo2_min_pct", "spo2_mean_pct", "spo2_mean_pct", 90, 100, ...at)],
       ["heart rate 1/min", 30, (...at) => trend("hr_min_bpm", "hr_mean_bpm", "hr_max_bpm", 60, 80, ...at)],
-      ...(along ? [["similarity", 24, likeness]] : []),
-      ...(spectrum ? [[`${spectrum.label} · Hz`, 44, spectral]] : []),
+      ...(along === null ? [] : [["similarity", 24, along ? likeness : awaited]]),
+      ...(spectrum === null ? [] : [[spectrum ? `${spectrum.label} · Hz` : "spectrogram", 44, spectrum ? spectral : awaited]]),
       ["", 16, axis],
     ];
   }
@@ -137,6 +138,8 @@ function makeCourse(box, show, pointed) {
     });
     pen.stroke();
   }
+
+  const awaited = (pen, top, height) => note(pen, "reading …", top, height);
 
   /** The colour of a likeness: from one standard deviation below the night's mean to three above. */
   const shade = (z) => `rgb(${props.colours[Math.round(255 * Math.min(Math.max((z + 1) / 4, 0), 1))].join(",")})`;
@@ -276,7 +279,7 @@ function makeCourse(box, show, pointed) {
   onWidth(box, draw);
   return {
     draw,
-    night(found) { night = found; along = spectrum = null; segments = [[0, found.duration_s]]; draw(); },
+    night(found) { night = found; [along, spectrum] = [null, undefined]; segments = [[0, found.duration_s]]; draw(); },
     segments(found) { segments = found; draw(); },
     point(seconds) { pointing = seconds; if (night && base.width) drawOver(); },
     along(found) { along = found; draw(); },

@@ -106,7 +106,7 @@ async function readChannels() {
   const found = await asked("channels", lookOf()).catch(() => null);
   if (rec !== view.rec || wanted.look !== look) return;
   $(".n-viewer").hidden = !found;
-  if (!found) { $(".n-reading").textContent = "no waveforms"; return; }
+  if (!found) { $(".n-reading").textContent = "no waveforms"; course.spectrum(null); return; }
   channels = found;
   course.segments(found.segments);
   const eeg = found.channels.filter((c) => c.kind === "eeg");
@@ -139,14 +139,17 @@ async function along() {
   wanted.say = words;
   peaks = [];
   peakButtons(null);
-  course.along(null);
+  course.along(words ? undefined : null);
   if (!words) { $(".n-along-said").textContent = ""; return; }
   $(".n-along-said").textContent = "comparing the sentence with each epoch …";
   const rec = view.rec;
   let found;
   try {
     found = await SS.ask(server.along({ rec, words }));
-  } catch (fault) { $(".n-along-said").textContent = fault.message; return; }
+  } catch (fault) {
+    if (rec === view.rec && wanted.say === words) { course.along(null); $(".n-along-said").textContent = fault.message; }
+    return;
+  }
   if (rec !== view.rec || wanted.say !== words) return;
   peaks = found.peaks;
   course.along(found);
@@ -172,7 +175,7 @@ async function spectrum() {
   wanted.spec = channel;
   if (channel === "none") return course.spectrum(null);
   const found = await asked("spectrum", { rec: view.rec, channel }).catch(() => null);
-  if (found && night && wanted.spec === channel) course.spectrum(found);
+  if (night && wanted.spec === channel) course.spectrum(found);
 }
 
 // ---- moving

@@ -216,11 +216,7 @@ async function save(button) {
   button.disabled = true;
   try {
     const file = await S.ask(server.search_export({ ...asked, format: button.dataset.export }));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([Uint8Array.from(atob(file.content), (c) => c.charCodeAt(0))]));
-    link.download = file.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    S.download(file.name, file);
   } catch (fault) {
     status.textContent = fault.message;
   }

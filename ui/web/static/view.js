@@ -83,6 +83,37 @@ window.sleepsearch = (() => {
     return getComputedStyle(document.body).getPropertyValue(name).trim();
   }
 
+  /** Seconds as h:mm:ss, the hour with so many digits. */
+  function hms(seconds, digits = 2) {
+    const parts = [seconds / 3600, (seconds / 60) % 60, seconds % 60];
+    return parts.map((n, i) => String(Math.floor(n)).padStart(i ? 2 : digits, "0")).join(":");
+  }
+
+  /** Rows of values as the text of a CSV file. */
+  function csv(rows) {
+    const cell = (value) => (/[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll("\"", "\"\"")}"` : value ?? "");
+    return `${rows.map((row) => row.map(cell).join(",")).join("\n")}\n`;
+  }
+
+  /** Give the browser a file of this text, or of this base64. */
+  function download(name, { text = null, content = null }) {
+    const parts = text === null ? Uint8Array.from(atob(content), (c) => c.charCodeAt(0)) : text;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([parts]));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  /** Ask `look()` after a job until it has ended; `running(job)` is told meanwhile, and ends the asking by false. */
+  async function job(look, running, pause_ms = 500) {
+    for (;;) {
+      const now = await ask(look());
+      if (now.state !== "running" || running(now) === false) return now;
+      await new Promise((done) => setTimeout(done, pause_ms));
+    }
+  }
+
   addEventListener("popstate", tell);
   // A tab that is opened by hand goes into the address as well.
   document.addEventListener("click", (event) => {
@@ -96,5 +127,5 @@ window.sleepsearch = (() => {
     else setTimeout(start, 30);
   }
 
-  return { view, go, watch, ask, esc, colour, start };
+  return { view, go, watch, ask, esc, colour, hms, csv, download, job, start };
 })();

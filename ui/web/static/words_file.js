@@ -23,13 +23,10 @@ async function bring(files) {
 /** Ask after the reading of a file until it ends. */
 async function reading(file) {
   progress.querySelector("button").onclick = () => server.words_forget({ file });
-  for (;;) {
-    const job = await sleepsearch.ask(server.words_reading({ file }));
-    if (job.state === "done") break;
-    if (job.state !== "running") throw new Error(job.why || (job.state === "cancelled" ? "reading was cancelled; the file is deleted" : "this file is gone; drop it again"));
-    waitFor(`${job.said || "waiting for its turn"} · ${Math.round(job.seconds)} s; a night of eight hours takes one to two minutes`);
-    await new Promise((done) => setTimeout(done, 700));
-  }
+  const job = await sleepsearch.job(() => server.words_reading({ file }), (now) => {
+    waitFor(`${now.said || "waiting for its turn"} · ${Math.round(now.seconds)} s; a night of eight hours takes one to two minutes`);
+  }, 700);
+  if (job.state !== "done") throw new Error(job.why || (job.state === "cancelled" ? "reading was cancelled; the file is deleted" : "this file is gone; drop it again"));
   progress.hidden = true;
   say("");
   sleepsearch.go({ room: "words", file, rec: null, t: "0" });

@@ -4,8 +4,7 @@ const PARTS = { brain: "Brain", heart: "Heart and oxygen", respiratory: "Breathi
 
 /** Seconds as h:mm:ss, of the day where the recorder's clock is known. */
 function clockOf(start, origin) {
-  const s = Math.round(origin === null || origin === undefined ? start : (start + origin) % 86400);
-  return [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60].map((n) => String(n).padStart(2, "0")).join(":");
+  return sleepsearch.hms(Math.round(origin === null || origin === undefined ? start : (start + origin) % 86400));
 }
 
 const WORDS = { hr: "HR", eeg: "EEG", eog: "EOG", emg: "EMG", rem: "REM", rms: "RMS", spo2: "SpO2", n: "number of", c3: "C3", c4: "C4", tst: "TST", tib: "TIB", se: "SE", sol: "SOL", waso: "WASO", w: "W", n1: "N1", n2: "N2", n3: "N3", ahi: "AHI", "3a": "3A", rei: "REI", odi3: "ODI3", odi4: "ODI4", t90: "T90", plmi: "PLMI", sd: "SD", thx: "thorax", abd: "abdomen", l: "left", r: "right" };
