@@ -7,6 +7,7 @@ pipe a process, so a dead process is one failed job, and another is started in i
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -15,10 +16,10 @@ from encoders.threads import one_thread
 
 Work = Callable[[Any], Any]
 Outcome = tuple[Any, Any, str | None]  # a job, its result, its error: one of the two, never both
+_TICK_S = 0.2
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     while True:
         try:
             job = pipe.recv()
@@ -41,8 +42,14 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with one_thread():
-            self.process.start()
+        # Ctrl-C reaches every process of a terminal: held back from its birth on, it is the parent's alone to answer.
+        resource_tracker.ensure_running()  # would let the signal through once it is started
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with one_thread():
+                self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.job: Any = None
 
@@ -65,12 +72,18 @@ def _fate(worker: _Worker) -> str:
 
 
 def run_jobs(
-    work: Work, jobs: Iterable[Any], workers: int, *, meanwhile: Callable[[], object] | None = None
+    work: Work,
+    jobs: Iterable[Any],
+    workers: int,
+    *,
+    meanwhile: Callable[[], object] | None = None,
+    waiting_on: Callable[[], object] | None = None,
 ) -> Iterator[Outcome]:
     """Yield `(job, result, error)` in the order of completion; a job has a result or an error, never both.
 
     `work` is a function at the top of a module, called in spawned processes; what it raises becomes the error text.
-    `meanwhile` is called once, here, when every process has its first job.
+    `meanwhile` is called once, here, when every process has its first job; `waiting_on` again and again while nothing
+    is done yet: what it raises ends the processes.
     """
     waiting = iter(jobs)
     pool: list[_Worker] = []
@@ -84,7 +97,10 @@ def run_jobs(
         if meanwhile:
             meanwhile()
         while busy := [w for w in pool if w.job is not None]:
-            for pipe in wait([w.pipe for w in busy]):
+            ready = wait([w.pipe for w in busy], _TICK_S if waiting_on else None)
+            if waiting_on and not ready:
+                waiting_on()
+            for pipe in ready:
                 worker = next(w for w in busy if w.pipe is pipe)
                 job, worker.job = worker.job, None
                 following = next(waiting, None)

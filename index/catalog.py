@@ -186,6 +186,8 @@ class Catalog:
             )  # fmt: skip
 
     def _delete(self, recording: str) -> None:
+        if self._con.execute("SELECT 1 FROM recordings WHERE recording = ?", [recording]).fetchone() is None:
+            return  # it was never put; looking through all epochs of a large catalog takes longer than putting it
         for table in self._tables():
             if table not in SHARED:
                 self._con.execute(f"DELETE FROM {table} WHERE recording = ?", [recording])
@@ -263,22 +265,33 @@ class Catalog:
 
         A name taken by an earlier table gets its own table's in front: nights' start_s is `night_start_s`.
         """
-        listed = [f"e.{quoted(name)}" for name in self._types("epoch_rows") if name != "night_row"]
-        taken = {name.lower() for name in self._types("epoch_rows")}
-        sources = (("subjects", "s", "subject_"), ("nights", "n", "night_"), ("recordings", "r", "recording_"))
-        for table, alias, prefix in sources:
-            for name in self._types(table):
-                if name in ("recording", "night_row", "fingerprint") or (table == "subjects" and name == "subject"):
-                    continue
-                shown = prefix + name if name.lower() in taken else name
-                if shown.lower() not in taken:
-                    taken.add(shown.lower())
-                    listed.append(f"{alias}.{quoted(name)} AS {quoted(shown)}")
-        self._con.execute(
-            f"CREATE OR REPLACE VIEW epochs AS SELECT {', '.join(listed)} FROM epoch_rows e "
-            f"LEFT JOIN recordings r ON r.recording = e.recording LEFT JOIN subjects s ON s.subject = r.subject "
-            f"LEFT JOIN nights n ON n.recording = e.recording AND n.night_row = e.night_row"
-        )
+        shown = view_columns({table: list(self._types(table)) for table in ("epoch_rows", *JOINS)})
+        listed = (f"{alias}.{quoted(name)} AS {quoted(column)}" for column, (alias, name) in shown.items())
+        joins = " ".join(JOINS[table] for table in ("recordings", "subjects", "nights"))
+        self._con.execute(f"CREATE OR REPLACE VIEW epochs AS SELECT {', '.join(listed)} FROM epoch_rows e {joins}")
+
+
+# What the view `epochs` joins to the rows of epochs, in the order in which names are given away.
+JOINS = {
+    "subjects": "LEFT JOIN subjects s ON s.subject = r.subject",
+    "nights": "LEFT JOIN nights n ON n.recording = e.recording AND n.night_row = e.night_row",
+    "recordings": "LEFT JOIN recordings r ON r.recording = e.recording",
+}
+
+
+def view_columns(types: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    """Column of the view -> alias of its table (e, s, n, r) and its name there, from the tables' columns."""
+    shown = {name: ("e", name) for name in types["epoch_rows"] if name != "night_row"}
+    taken = {name.lower() for name in types["epoch_rows"]}
+    for table, prefix in (("subjects", "subject_"), ("nights", "night_"), ("recordings", "recording_")):
+        for name in types[table]:
+            if name in ("recording", "night_row", "fingerprint") or (table == "subjects" and name == "subject"):
+                continue
+            column = prefix + name if name.lower() in taken else name
+            if column.lower() not in taken:
+                taken.add(column.lower())
+                shown[column] = (table[0], name)
+    return shown
 
 
 def _keyed(table: str, recording: str, frame: pl.DataFrame) -> pl.DataFrame:
@@ -341,8 +354,15 @@ def select(
 def live_ids(con: duckdb.DuckDBPyConnection, collection: str) -> Ids:
     """Ascending ids of a collection that the catalog still has; vectors of any other id are dead."""
     table, key = COLLECTIONS[collection]
-    found = con.execute(f"SELECT {key} FROM {table} ORDER BY {key}").fetchnumpy()[key]
-    return np.asarray(found, dtype=np.int64)
+    return ascending(con, f"SELECT {key} FROM {table}")
+
+
+def ascending(con: duckdb.DuckDBPyConnection, query: str) -> Ids:
+    """The ids of a query of one column, ascending. Those of epochs nearly always come so, and DuckDB's own sorting of
+    ten million takes longer than all else."""
+    (found,) = con.execute(query).fetchnumpy().values()
+    ids = np.asarray(found, dtype=np.int64)
+    return ids if bool(np.all(ids[1:] > ids[:-1])) else np.sort(ids)
 
 
 def table_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -4,14 +4,17 @@ import importlib
 import importlib.util
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index.errors import FaissMissing
 from index.layout import Layout, engine_key
-from index.ranking import Clock, Engine, fp32_error, gathered_top
+from index.ranking import Clock, Engine, best_first, fp32_error, gathered_top
 from index.segments import Ids, Rows, Vectors
 
 CACHE_ROWS = 100_000  # from here on the index is kept as a file that every process maps
@@ -19,7 +22,9 @@ CACHE_ROWS = 100_000  # from here on the index is kept as a file that every proc
 # conversion to float32 serves all queries (100 over 300,000 rows: 8 to 18 ms a query against 27 to 38, equal at 20).
 GATHER_SHARE = 0.02
 BATCH = 24
-GATHER_K = 4096  # FAISS's heaps are slow for larger k
+# FAISS's heaps are slow for larger k, unless there are so many rows that nearly all are turned away at the door.
+GATHER_K, GATHER_ROWS_A_K = 4096, 16
+SHARE_ROWS = 500_000  # from so many rows a thread on, several scan parts of them for one query
 
 
 def require_faiss() -> None:
@@ -56,24 +61,47 @@ class FlatCpu(Engine):
     def top(
         self, queries: Vectors, k: int, positions: Ids | None, clock: Clock, *, precise: bool
     ) -> tuple[Vectors, Ids]:
-        few = positions is not None and len(positions) <= GATHER_SHARE * len(self.rows)
-        if few or len(queries) >= BATCH or k > GATHER_K:
+        count = len(self.rows) if positions is None else len(positions)
+        few = count <= GATHER_SHARE * len(self.rows)
+        if few or len(queries) >= BATCH or (k > GATHER_K and count < GATHER_ROWS_A_K * k):
             return gathered_top(self.rows, queries, k, positions, clock)
         with clock("open"), self._opening:
             if self._index is None:
                 self._index = self._open()
-        faiss = load_faiss()
-
         with clock("search"):
-            if positions is None:
-                scores, found = self._index.search(queries, k)
-            else:
+            chosen = None
+            if positions is not None:
                 chosen = np.zeros(len(self.rows), dtype=bool)
                 chosen[positions] = True
-                bitmap = np.packbits(chosen, bitorder="little")
-                selector = faiss.IDSelectorBitmap(bitmap)
-                scores, found = self._index.search(queries, k, params=faiss.SearchParameters(sel=selector))
-        return scores, found
+            shares = min(load_faiss().omp_get_max_threads(), len(self.rows) // SHARE_ROWS)
+            if shares < 2 or len(queries) > 1:  # FAISS itself gives each query a thread
+                return self._scan(queries, k, chosen, None)
+            edges = np.linspace(0, len(self.rows), shares + 1).astype(int)
+            with ThreadPoolExecutor(shares) as pool:
+                parts = list(pool.map(lambda part: self._scan(queries, k, chosen, part), pairwise(edges.tolist())))
+            return best_first(np.hstack([part[0] for part in parts]), np.hstack([part[1] for part in parts]), k)
+
+    def _scan(
+        self, queries: Vectors, k: int, chosen: NDArray[np.bool_] | None, part: tuple[int, int] | None
+    ) -> tuple[Vectors, Ids]:
+        """FAISS's own top k of the chosen rows of one part; -1 where there are fewer."""
+        faiss = load_faiss()
+
+        if chosen is None and part is None:
+            found: tuple[Vectors, Ids] = self._index.search(queries, k)
+            return found
+        if chosen is None:
+            assert part is not None
+            selector = faiss.IDSelectorRange(*part)
+        else:
+            own = chosen
+            if part is not None:
+                own = np.zeros_like(chosen)
+                own[slice(*part)] = chosen[slice(*part)]
+            bitmap = np.packbits(own, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bitmap)
+        found = self._index.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        return found
 
     def _open(self) -> Any:
         faiss = load_faiss()

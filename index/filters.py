@@ -10,9 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 import duckdb
-import numpy as np
 
-from index.catalog import one_line
+from index.catalog import ascending, one_line
 from index.errors import InvalidFilter
 from index.segments import Ids
 
@@ -49,24 +48,24 @@ _FUNCTIONS = frozenset(
 
 
 def matching_rows(
-    con: duckdb.DuckDBPyConnection, where: str, columns: Sequence[str], *, time_limit_s: float = TIME_LIMIT_S
-) -> Ids:
+    con: duckdb.DuckDBPyConnection, where: str, columns: Sequence[str], *, source: str = "epochs",
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Ids:  # fmt: skip
     """Ascending epoch ids for which the expression is true; where it is null (unknown) an epoch does not match.
 
-    columns: those of the view `epochs`.
+    columns: those of the view `epochs`. source: what is read in its stead, with at least the columns that are named.
     InvalidFilter, in one line, for anything but one expression of known columns, or beyond the time or memory limit.
     """
     _check(con, where, columns)
     try:
         with _time_limit(con, time_limit_s):
-            described = con.execute(f"DESCRIBE SELECT ({where}\n) AS answer FROM epochs").fetchone()
+            described = con.execute(f"DESCRIBE SELECT ({where}\n) AS answer FROM {source} AS epochs").fetchone()
             if described is None or described[1] != "BOOLEAN":
                 kind = described[1] if described else "nothing"
                 raise InvalidFilter(
                     f"filter {_shown(where)}: its value is {kind}, expected a condition such as age > 60"
                 )
-            query = f"SELECT epoch_id FROM epochs WHERE ({where}\n) ORDER BY epoch_id"
-            return np.asarray(con.execute(query).fetchnumpy()["epoch_id"], dtype=np.int64)
+            return ascending(con, f"SELECT epoch_id FROM {source} AS epochs WHERE ({where}\n)")
     except duckdb.InterruptException:
         raise InvalidFilter(
             f"filter {_shown(where)}: took more than {time_limit_s:g} s; write a simpler condition"

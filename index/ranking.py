@@ -115,7 +115,9 @@ def search(
     norms = np.linalg.norm(queries, axis=1) * rows.max_norm
     open_ = np.arange(len(queries))
     for widen, precise in ((1, exact), (8, True)):
-        wide = min(n, widen * (want + max(want, 64)))
+        # An engine without rounding of its own needs few rows beyond those wanted, and each is scored once more.
+        spare = max(want, 64) if engine.error(precise=precise) > fp32_error(rows.dim) else min(max(want, 64), 1024)
+        wide = min(n, widen * (want + spare))
         near, candidates = engine.top(queries[open_], wide, positions, clock, precise=precise)
         slack = engine.error(precise=precise) * norms[open_]
         with clock("rescore"):

@@ -112,12 +112,25 @@ class Rows:
     def _sorted(self) -> Ids:
         return self.ids if self._order is None else self.ids[self._order]
 
+    @cached_property
+    def _dense(self) -> bool:
+        """Whether the ids go up by one, as those of epochs do: then an id's place needs no search."""
+        return (
+            len(self) > 0
+            and int(self._sorted[-1] - self._sorted[0]) == len(self) - 1
+            and bool(np.all(np.diff(self._sorted) == 1))
+        )
+
     def positions(self, ids: Ids) -> Ids:
         """Ascending positions of the ids that are stored, each once; the others are left out."""
         if len(ids) > 1 and not np.all(ids[1:] > ids[:-1]):
             ids = np.unique(ids)
-        at = np.searchsorted(self._sorted, ids, side="right") - 1
-        at = at[(at >= 0) & (self._sorted[np.maximum(at, 0)] == ids)]
+        if self._dense:
+            at = ids - self._sorted[0]
+            at = at[(at >= 0) & (at < len(self))]
+        else:
+            at = np.searchsorted(self._sorted, ids, side="right") - 1
+            at = at[(at >= 0) & (self._sorted[np.maximum(at, 0)] == ids)]
         return at if self._order is None else np.sort(self._order[at])
 
     def take(self, positions: Ids) -> Halves:

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from index.catalog import COLLECTIONS, live_ids, select
+from index.catalog import COLLECTIONS, JOINS, live_ids, quoted, select, view_columns
 from index.engines import choose, engines_info
 from index.errors import BadVectors, DamagedCohort, UnknownSpace
 from index.filters import READER_CONFIG, TIME_LIMIT_S, matching_rows
@@ -53,7 +53,7 @@ class _State:
     live: dict[tuple[str, str], Ids | None] = field(default_factory=dict)  # live positions; None: every row
     engines: dict[tuple[str, str, str], Engine] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)  # of the view; filled when first asked for
-    own: set[str] = field(default_factory=set)  # those of them that epoch_rows has
+    shown: dict[str, tuple[str, str]] = field(default_factory=dict)  # of each its table's alias and its name there
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -138,12 +138,31 @@ class Snapshot:
         """Columns of the view `epochs` and their DuckDB types: what a filter may name."""
         return dict(_columns(self._state))
 
-    def narrowest(self, expressions: Sequence[str]) -> str:
-        """`epoch_rows` where these expressions name only its columns, else the view `epochs`: the same rows, and the
-        view's 240 columns take DuckDB twice as long to plan."""
+    def narrowest(self, expressions: Sequence[str], ids: Sequence[int] | None = None) -> str:
+        """What to select these expressions from: `epoch_rows`, with those of the view's other tables that they name.
+
+        The same rows as the view `epochs` has, which joins all of them by text and takes DuckDB long to plan. ids: of
+        these epochs alone, found by their row numbers: else DuckDB reads each column of every epoch, text included.
+        """
         state = self._state
-        named = set(re.findall(r"\w+", " ".join(expressions))) & _columns(state).keys()
-        return "epoch_rows" if named <= state.own else "epochs"
+        text = " ".join(expressions).lower()
+        words = set(re.findall(r"\w+", text))
+        wanted = {c for c in _columns(state) if c.lower() in (words if re.fullmatch(r"\w+", c) else text)}
+        base = "epoch_rows"
+        if ids is not None:
+            these = ", ".join(str(int(i)) for i in ids) or "NULL"
+            found = f"SELECT rowid FROM epoch_rows WHERE epoch_id IN ({these})"
+            base = f"(SELECT * FROM epoch_rows WHERE rowid IN ({found}))"
+        if not wanted <= state.shown.keys():
+            return "epochs" if ids is None else f"(SELECT * FROM epochs WHERE epoch_id IN ({these}))"
+        others = {column: state.shown[column] for column in wanted if state.shown[column][0] != "e"}
+        if not others:
+            return base
+        aliases = {alias for alias, _ in others.values()}
+        aliases |= {"r"} if "s" in aliases else set()
+        joins = " ".join(JOINS[table] for table in ("recordings", "subjects", "nights") if table[0] in aliases)
+        listed = "".join(f", {alias}.{quoted(name)} AS {quoted(column)}" for column, (alias, name) in others.items())
+        return f"(SELECT e.*{listed} FROM {base} e {joins})"
 
     def rows(self, where: str | None = None, *, time_limit_s: float = TIME_LIMIT_S) -> Ids:
         """Ascending ids of the epochs that match a user's expression (None: all); InvalidFilter in one line."""
@@ -151,7 +170,8 @@ class Snapshot:
         con = state.con.cursor()
         if where is None or not where.strip():
             return live_ids(con, "signal")
-        return matching_rows(con, where, list(_columns(state)), time_limit_s=time_limit_s)
+        source = self.narrowest([where])
+        return matching_rows(con, where, list(_columns(state)), source=source, time_limit_s=time_limit_s)
 
     # ---- vectors
 
@@ -269,8 +289,8 @@ def _columns(state: _State) -> dict[str, str]:
     with state.lock:
         if not state.columns:
             con = state.con.cursor()
-            own = con.execute("SELECT column_name FROM (DESCRIBE epoch_rows)").fetchall()
-            state.own.update(name for (name,) in own)
+            types = {t: [name for name, *_ in con.execute(f"DESCRIBE {t}").fetchall()] for t in ("epoch_rows", *JOINS)}
+            state.shown.update(view_columns(types))
             described = con.execute("SELECT column_name, column_type FROM (DESCRIBE epochs)")
             state.columns.update(described.fetchall())
         return state.columns

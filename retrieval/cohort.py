@@ -25,7 +25,7 @@ from retrieval.nightly import check_level, search_nights
 from retrieval.private import Private
 from retrieval.question import read_question
 from retrieval.scorers import agreement_of
-from retrieval.search import matching, merge_runs, rank
+from retrieval.search import BEST, matching, merge_runs, rank
 from retrieval.similar import similar_epochs
 from retrieval.similar_nights import similar_nights
 from retrieval.spaces import encoder_of
@@ -107,9 +107,10 @@ class Cohort:
         """
         if k < 1:
             raise BadInput(f"k is {k}; at least 1 hit must be asked for.")
-        if not words.strip():
+        if not any(letter.isalnum() for letter in words):
             raise BadInput(
-                'the question is empty; ask in words, for example: sleepsearch search "REM sleep with desaturation".'
+                f"the question {words!r} has no word; ask in words, for example: "
+                'sleepsearch search "REM sleep with desaturation".'
             )
         began = time.perf_counter()
         check_level(level)
@@ -120,8 +121,13 @@ class Cohort:
             )
         question = read_question(words).without(without)
         question = replace(question, include_bad=include_bad or question.include_bad)
-        ranked = rank(self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader)
-        runs = merge_runs(ranked.frame, k)
+        for most in (BEST, None):
+            ranked = rank(
+                self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader, most=most
+            )
+            runs = merge_runs(ranked.frame, k)
+            if len(runs) == k or not ranked.more:
+                break
         hits = hits_of(self.snapshot, ranked.frame, runs, ranked.question)
         conditions = [f.sql for f in question.filters] + ([where] if where else [])
         ms = {**ranked.ms, "total": round((time.perf_counter() - began) * 1000, 2)}
@@ -383,7 +389,7 @@ class Cohort:
 
     def strip(self, hit: Hit) -> Strip:
         """What is drawn of a hit."""
-        return strip_of(self, hit.recording, hit.start_s, hit.stop_s)
+        return strip_of(self, hit.recording, hit.start_s, hit.stop_s, hit.best_s)
 
     def recording(self, name: str) -> Recording:
         """The recording of that id, opened from its files."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -21,12 +22,8 @@ def details(snapshot: Snapshot, ids: Sequence[int], columns: Iterable[str] = ())
     """What a hit shows of these epochs, and further columns, by `epoch_id`; few columns, since each costs time."""
     if not ids:
         return {}
-    wanted = tuple(dict.fromkeys((*_OF_EPOCH, *columns)))
-    source = snapshot.narrowest(wanted)
-    joined = "epoch_rows JOIN recordings USING (recording)" if source == "epoch_rows" else source
-    these = ", ".join(str(int(i)) for i in ids)
-    listed = ", ".join(dict.fromkeys((*wanted, *_OF_RECORDING)))
-    frame = snapshot.sql(f"SELECT {listed} FROM {joined} WHERE epoch_id IN ({these})")
+    listed = tuple(dict.fromkeys((*_OF_EPOCH, *columns, *_OF_RECORDING)))
+    frame = snapshot.sql(f"SELECT {', '.join(listed)} FROM {snapshot.narrowest(listed, ids)}")
     return {row["epoch_id"]: row for row in frame.iter_rows(named=True)}
 
 
@@ -46,7 +43,8 @@ def hits_of(
     for rows, epoch_id in zip(runs, best, strict=True):
         start_s, stop_s = min(from_s[r] for r in rows), max(to_s[r] for r in rows)
         facts = why(ranked.row(rows[0], named=True), rows_by_id[epoch_id], question) if question else []
-        hits.append(hit_of(rows_by_id[epoch_id], start_s, stop_s, scores[rows[0]], facts))
+        hit = hit_of(rows_by_id[epoch_id], start_s, stop_s, scores[rows[0]], facts)
+        hits.append(replace(hit, best_s=starts[rows[0]]))
     return hits
 
 

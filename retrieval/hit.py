@@ -13,7 +13,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "recording": pl.String, "subject": pl.String, "start_s": pl.Float64, "stop_s": pl.Float64, "clock": pl.String,
     "score": pl.Float64, "stage": pl.String, "stage_source": pl.String, "events": pl.List(pl.String),
     "caption": pl.Struct(dict.fromkeys((*PARTS, "night"), pl.String)), "substitutes": pl.List(pl.String),
-    "why": pl.List(pl.String), "simulated": pl.Boolean,
+    "why": pl.List(pl.String), "simulated": pl.Boolean, "best_s": pl.Float64,
 }  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Hit:
     substitutes: list[str]
     why: list[str]
     simulated: bool = False
+    best_s: float | None = None  # where its best epoch starts; None of a whole night
 
     def __repr__(self) -> str:
         return f"Hit({self.recording} {clock(self.start_s)}-{clock(self.stop_s)}, {self.score:.3f})"

@@ -121,8 +121,8 @@ def make_map(
     """The map of the published snapshot, kept where the cohort's folder can be written to.
 
     `rough`: by PCA alone, in a second and not kept, to be looked at while the other is made. t-SNE runs in a process of
-    its own, so that whoever else is served here does not wait for it. `BadInput` where fewer than three points have a
-    vector.
+    its own, so that whoever else is served here does not wait for it; what `progress` raises ends that process.
+    `BadInput` where fewer than three points have a vector.
     """
     began = time.monotonic()
     snapshot, say = cohort.snapshot, progress or (lambda *_: None)
@@ -140,11 +140,12 @@ def make_map(
     if len(rows) < 3:
         raise BadInput(f"{len(rows)} {level}s have a vector that says anything; a map needs three.")
     method = "PCA" if rough or len(rows) < FEWEST else "t-SNE"
-    say(f"laying out {len(rows):,} {level}s by {method}", 1, 3)
+    doing = f"laying out {len(rows):,} {level}s by {method}"
+    say(doing, 1, 3)
     if method == "PCA":
         xy = flatten(rows, method)
     else:
-        ((_, xy, error),) = run_jobs(flatten, [rows], 1)
+        ((_, xy, error),) = run_jobs(flatten, [rows], 1, waiting_on=lambda: say(doing, 1, 3))
         if error is not None:
             raise RuntimeError(error)
     made = Map(key + ("-rough" if rough and len(rows) >= FEWEST else ""), level, vectors, method, ids, names, xy, of,

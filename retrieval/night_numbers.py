@@ -23,7 +23,7 @@ from retrieval.smoothing import load_transitions, smooth_nights, usual_temperatu
 from retrieval.spaces import public_name
 from retrieval.zeroshot import label_scores
 
-_NIGHTS_AT_ONCE = 64  # whose vectors are held in memory
+NIGHTS_AT_ONCE = 64  # whose vectors are held in memory
 
 
 @cache
@@ -39,7 +39,7 @@ def is_number(name: str) -> bool:
 
 def in_parts(recordings: Sequence[str]) -> list[list[str]]:
     """The recordings in lists short enough for all their vectors to be held at once."""
-    return [list(recordings[at : at + _NIGHTS_AT_ONCE]) for at in range(0, len(recordings), _NIGHTS_AT_ONCE)]
+    return [list(recordings[at : at + NIGHTS_AT_ONCE]) for at in range(0, len(recordings), NIGHTS_AT_ONCE)]
 
 
 def stages_of(snapshot: Snapshot, reader: Encoder | None) -> pl.DataFrame:

@@ -22,6 +22,7 @@ not ranked.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,14 @@ from retrieval.asked import Filter, Question
 from retrieval.concepts import NOT_SCORED, QUALITY, REASONS, event_name, holds, reason_sql
 from retrieval.details import details, hit_of
 from retrieval.hit import Answer, Hit
-from retrieval.night_numbers import in_parts, load_numbers, night_numbers, stages_of
+from retrieval.night_numbers import load_numbers, night_numbers, stages_of
 from retrieval.question import read_question
-from retrieval.relations import Relation, Run, evaluate, long_enough
-from retrieval.search import WORDS_FLOOR, matching, standardised
+from retrieval.relations import Relation, Run, holding, long_enough
+from retrieval.remembered import remembered
+from retrieval.search import WORDS_FLOOR, standardised
 
 LEVELS = ("epoch", "night")
+_AT_ONCE = 65_536  # vectors that are held in memory
 NEAREST = 0.1  # of the epochs of a night, whose likeness to words counts: a night is about what it has some of
 
 
@@ -56,7 +59,7 @@ def search_nights(
     facts, left, notes = read_adjectives(words)
     question = read_question(left).without(without)
     nights = kept(snapshot, where)
-    table = _Table(snapshot, nights, stages_of(snapshot, reader).filter(pl.col("recording").is_in(nights)))
+    table = _Table(snapshot, nights, reader)
     together, alone = _split(question, snapshot)
     for fact in facts:
         table.ask(fact)
@@ -84,9 +87,13 @@ def search_nights(
 
 def kept(snapshot: Snapshot, where: str | None) -> list[str]:
     """The recordings of which any epoch matches `where`, by name; all without it."""
-    rows = snapshot.sql("SELECT epoch_id, recording FROM epoch_rows")
-    chosen = matching(snapshot, rows, where) if where else rows
-    return sorted(chosen["recording"].unique().to_list())
+    if where is None:
+        return snapshot.sql("SELECT DISTINCT recording FROM epoch_rows ORDER BY recording")["recording"].to_list()
+    chosen = snapshot.sql(
+        "SELECT DISTINCT recording FROM epoch_rows SEMI JOIN wanted USING (epoch_id) ORDER BY recording",
+        wanted=pl.DataFrame({"epoch_id": snapshot.rows(where)}),
+    )
+    return chosen["recording"].to_list()
 
 
 def night_hits(snapshot: Snapshot, nights: Sequence[tuple[str, float, list[str]]]) -> list[Hit]:
@@ -151,13 +158,18 @@ def _sensors(number: str) -> Sequence[Sequence[str]]:
 class _Table:
     """The nights left, and what each of them scores for each thing asked."""
 
-    def __init__(self, snapshot: Snapshot, nights: list[str], stages: pl.DataFrame) -> None:
-        self.snapshot, self.stages = snapshot, stages
+    def __init__(self, snapshot: Snapshot, nights: list[str], reader: Encoder | None) -> None:
+        self.snapshot, self._reader = snapshot, reader
         self.frame = pl.DataFrame({"recording": nights}, schema={"recording": pl.String})
         self.refused = dict.fromkeys(REASONS, 0)
         self._nights = len(nights)
         self._asked: list[tuple[str, list[tuple[str, int]]]] = []  # words, and columns of `frame` with their signs
         self._shown: dict[str, tuple[str, str]] = {}  # column -> what it is called, and its unit
+
+    @cached_property
+    def stages(self) -> pl.DataFrame:
+        """The stages of every epoch, as `stages_of` gives them."""
+        return stages_of(self.snapshot, self._reader)
 
     @property
     def searched(self) -> int:
@@ -175,7 +187,10 @@ class _Table:
             self.ask_share(fact.words, [_of_concepts(fact.words, [fact.share])], fact.sign, during)
             return
         names = [name for name, _ in fact.measures]
-        numbers = night_numbers(self.snapshot, self.stages, names)
+        by = self._reader.space if self._reader else ""
+        numbers = remembered(
+            self.snapshot, ("numbers", by, *names), lambda: night_numbers(self.snapshot, self.stages, names)
+        )
         self._shown |= {
             name: (name, load_numbers().get(name, load_nights().get(name, {})).get("unit", "")) for name in names
         }
@@ -204,14 +219,12 @@ class _Table:
             f"""SELECT epoch_id, recording, epoch, start_s, stage{selected}
             FROM (SELECT epochs.* REPLACE (coalesce(s.stage, 'unscored') AS stage)
                   FROM epochs JOIN stages s USING (epoch_id))""",
-            stages=self.stages.select("epoch_id", "stage"),
+            stages=self.stages.join(self.frame, on="recording", how="semi").select("epoch_id", "stage"),
         )
         asked = list(plain)
         for n, condition in enumerate(conditions):
             if condition.relation is not None and not isinstance(condition.relation, Run):
-                found = evaluate(self.snapshot, condition.relation).frame.select(
-                    "epoch_id", pl.col("holds").alias(f"c{n}")
-                )
+                found = holding(self.snapshot, condition.relation).rename({"holds": f"c{n}"})
                 epochs = epochs.join(found, on="epoch_id", how="left", maintain_order="left")
                 asked.append(f"c{n}")
         if "'W'" not in " ".join(plain.values()):
@@ -277,21 +290,27 @@ class _Table:
         """The mean cosine of each night's nearest tenth, and the best of all; nights without vectors are no keys."""
         query = np.asarray(encoder.embed_texts([text]), np.float32)[0]
         key = "caption_id" if collection == "caption" else "epoch_id"
-        nights, best = {}, -1.0
-        for part in in_parts(self.frame["recording"].to_list()):
-            names = pl.DataFrame({"recording": part})
-            rows = self.snapshot.sql(
-                f"SELECT recording, {key} AS id FROM epoch_rows JOIN names USING (recording)", names=names
-            )
-            ids, place = np.unique(rows["id"].to_numpy(), return_inverse=True)
-            vectors = self.snapshot.vectors(encoder.space, collection, ids)
-            cosine = np.where(np.any(vectors, axis=1), vectors @ query, np.nan)[place]
-            for (name,), group in rows.with_columns(pl.Series("near", cosine)).group_by(["recording"]):
-                known = np.sort(group["near"].drop_nans().to_numpy())
-                if len(known):
-                    nights[str(name)] = float(known[-max(1, round(NEAREST * len(known))) :].mean())
-                    best = max(best, float(known[-1]))
-        return nights, best
+        rows = self.snapshot.sql(
+            f"SELECT night, {key} AS id FROM epoch_rows JOIN names USING (recording)",
+            names=self.frame.select("recording").with_row_index("night"),
+        )
+        ids = rows["id"].unique().sort()
+        cosines = [
+            self._cosines(encoder, collection, ids[at : at + _AT_ONCE], query) for at in range(0, len(ids), _AT_ONCE)
+        ]
+        near = pl.DataFrame({"id": ids, "near": np.concatenate(cosines) if cosines else np.zeros(0)})
+        rows = rows.join(near, on="id").drop_nans("near").select("night", "near")
+        count = pl.max_horizontal(1, (NEAREST * pl.len()).round(mode="half_to_even")).cast(pl.Int64)
+        of_night = rows.group_by("night").agg(
+            tenth=pl.col("near").sort(descending=True).head(count).mean(), best=pl.col("near").max()
+        )
+        names = self.frame["recording"][of_night["night"].to_list()].to_list()
+        nights = dict(zip(names, of_night["tenth"].to_list(), strict=True))
+        return nights, float(of_night["best"].max() or -1.0) if of_night.height else -1.0  # type: ignore[arg-type]
+
+    def _cosines(self, encoder: Encoder, collection: str, ids: pl.Series, query: NDArray[np.float32]) -> NDArray[Any]:
+        vectors = self.snapshot.vectors(encoder.space, collection, ids.to_numpy())
+        return np.where(np.any(vectors, axis=1), vectors @ query, np.nan)
 
     def _leave_out(self, unknown: pl.Expr, channels: Sequence[Sequence[str]], scorable: bool) -> None:
         """Drop nights that cannot answer, and count them by the reason that most of all would change it: the sensor is

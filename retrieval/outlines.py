@@ -27,10 +27,12 @@ def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline
     nights = snapshot.sql(
         "SELECT recording, duration_s, start_clock_s FROM recordings JOIN wanted USING (recording)", wanted=wanted
     )
+    # By row numbers, so that of all other nights nothing but their names is read.
     # A stretch goes on while the stage stays and the next epoch begins where the last one stopped.
     runs = snapshot.sql(
         """WITH own AS (SELECT recording, start_s, stop_s, coalesce(stage, 'unscored') AS stage
-                        FROM epoch_rows JOIN wanted USING (recording)),
+                        FROM epoch_rows
+                        WHERE rowid IN (SELECT rowid FROM epoch_rows SEMI JOIN wanted USING (recording))),
            marked AS (SELECT *, (stage IS DISTINCT FROM lag(stage) OVER night
                                  OR start_s IS DISTINCT FROM lag(stop_s) OVER night)::INT AS fresh
                       FROM own WINDOW night AS (PARTITION BY recording ORDER BY start_s)),

@@ -6,6 +6,7 @@ are those of the signals where the cohort has an encoder that reads them, else t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from encoders.captions import load_measures, load_nights
 from encoders.models import Encoder
 from encoders.vocabulary import SLEEP_STAGES
 from index import Snapshot
-from retrieval.night_numbers import in_parts
+from retrieval.night_numbers import NIGHTS_AT_ONCE, in_parts
 
 GROUPS = ("W", *SLEEP_STAGES, "all")
 FEWEST = 10  # epochs of a stage, for a mean of it
@@ -61,22 +62,32 @@ def pool(snapshot: Snapshot, vectors: Vectors, stages: pl.DataFrame, recordings:
 
     NaN for fewer than FEWEST epochs. `stages` as `stages_of` gives them. Nights are read in parts: memory stays small.
     """
+    from scipy.sparse import csr_array
+
+    names = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}).with_row_index("night")
+    rows = (
+        snapshot.sql(
+            "SELECT night, epoch_id, caption_id FROM epoch_rows JOIN names USING (recording) ORDER BY night, start_s",
+            names=names,
+        )
+        .join(stages.select("epoch_id", "stage"), on="epoch_id", how="left", maintain_order="left")
+        .with_columns(pl.col("stage").fill_null(""))
+    )
+    edges = np.searchsorted(rows["night"].to_numpy(), [*range(0, len(recordings), NIGHTS_AT_ONCE), len(recordings)])
     found = []
-    for part in in_parts(recordings):
-        rows = epochs_of(snapshot, part).join(stages.select("epoch_id", "stage"), on="epoch_id", how="left")
-        values = vectors.of(snapshot, rows)
+    for part, (start, stop) in zip(in_parts(recordings), pairwise(edges.tolist()), strict=True):
+        own = rows[start:stop]
+        values = vectors.of(snapshot, own)
         known = np.isfinite(values).all(axis=1)
-        number = {name: n for n, name in enumerate(part)}
-        night = rows["recording"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
-        stage = rows["stage"].fill_null("").to_numpy()
+        night = own["night"].to_numpy().astype(np.int64) % NIGHTS_AT_ONCE
+        stage = own["stage"].to_numpy()
         means = np.full((len(part), len(GROUPS), values.shape[1]), np.nan, np.float32)
         for g, group in enumerate(GROUPS):
-            of = known & ((stage == group) | (group == "all"))
+            of = np.flatnonzero(known & ((stage == group) | (group == "all")))
             counts = np.bincount(night[of], minlength=len(part))
-            sums = np.zeros((len(part), values.shape[1]), np.float32)
-            np.add.at(sums, night[of], values[of])
+            belongs = csr_array((np.ones(len(of), np.float32), (night[of], np.arange(len(of)))), (len(part), len(of)))
             enough = counts >= FEWEST
-            means[enough, g] = sums[enough] / counts[enough, None]
+            means[enough, g] = (belongs @ values[of])[enough] / counts[enough, None]
         found.append(means)
     return np.concatenate(found) if found else np.zeros((0, len(GROUPS), 0), np.float32)
 

@@ -1,12 +1,11 @@
 """Ranking: the meaning of the words and the facts of the catalog, fused by one documented rule.
 
-Filters (numbers, negations, people, times) and facts that somebody scored decide which epochs can be hits at all; what
-relates epochs or events in time is `retrieval.relations`. A measure says nothing of an epoch in which an artifact was
-scored, unless the question includes such epochs: they are counted as `quality`, as are those of a bad signal, of which
-nothing is measured. Facts that
-nobody scored, but a sensor can grade (deep sleep from the EEG), are there from a stated value on, and rank; where the
-cohort has an encoder that reads signals it tells unscored stages, and what no measure grades (told.py). The rank
-score of an epoch is
+Filters (numbers, negations, people, times) and facts that somebody scored decide which epochs can be hits at all
+(`retrieval.candidates`); what relates epochs or events in time is `retrieval.relations`. A measure says nothing of an
+epoch in which an artifact was scored, unless the question includes such epochs: they are counted as `quality`, as are
+those of a bad signal, of which nothing is measured. Facts that nobody scored, but a sensor can grade (deep sleep from
+the EEG), are there from a stated value on, and rank; where the cohort has an encoder that reads signals it tells
+unscored stages, and what no measure grades (told.py). The rank score of an epoch is
 
     mean of  z(cosine of question and caption)  ·  z(cosine of question and signals)  ·  z(each fact)
              ·  z(each number of the epoch that was compared), weighted by WEIGHTS
@@ -19,26 +18,23 @@ Unknown is not no: an epoch that cannot answer is left out and counted by the re
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from encoders.captions import Concept
 from encoders.models import Encoder
-from encoders.vocabulary import EPOCH_S, STEP_CHANNELS
 from index import SearchResult, Snapshot
-from retrieval.asked import Filter, Question
-from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql, usable_sql
-from retrieval.relations import Pair, Run, Window, evaluate, long_enough
+from retrieval.asked import Question
+from retrieval.candidates import PLACE, candidates
+from retrieval.relations import Pair, Window
 from retrieval.spaces import public_name
-from retrieval.told import told
 
 _SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
 _CAPTIONS_MOST = 2048  # distinct captions that are ranked by meaning; the rest share the last one's score
+BEST = 20_000  # rows of a ranking that are sorted and looked up; more only where whoever asks needs more
 # Words whose best cosine with a caption is lower are taken as not about sleep. It decides where no filter or fact was
 # read, and on the words beyond them. Chosen on one half of the sentences in tests/retrieval/floor.toml as the lowest
 # that lets 2 of 31 sentences from elsewhere pass. On the other half, 9 simulated nights, scored / not scored: 3 % / 3 %
@@ -57,13 +53,11 @@ class Weights:
 # The best of nine on the tuning questions (scripts/fit_fusion.py, six simulated nights, scored and bare): precision@10
 # .562 where equal weights have .552.
 WEIGHTS = Weights(caption=0.25, signals=2.0)
-_EDGES = ("first", "last", "from_s", "to_s")
-_OF_PAIR = ("clear", *_EDGES, "said")
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Epochs that answer, best first.
+    """Epochs that answer, best first; the best of them where they are many, `more` says that there are others.
 
     frame: `epoch_id recording epoch start_s score dense`, with a reader `signal_z` (NaN: no usable sensor), and for
     fact n `which<n>` (of its concepts, the one that holds), `truth<n>` (null: not scored, but measured), `extent<n>`
@@ -79,6 +73,7 @@ class Ranked:
     engine: str
     ms: dict[str, float]
     notes: list[str]
+    more: bool = False
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -94,13 +89,16 @@ def matching(snapshot: Snapshot, frame: pl.DataFrame, where: str) -> pl.DataFram
 
 def rank(
     snapshot: Snapshot, encoder: Encoder, question: Question, *, where: str | None, exact: bool,
-    reader: Encoder | None = None,
+    reader: Encoder | None = None, most: int | None = BEST,
 ) -> Ranked:  # fmt: skip
-    """Every epoch that answers `question` among the rows of `where`, best first; `reader` knows signals."""
+    """Every epoch that answers `question` among the rows of `where`, best first; `reader` knows signals.
+
+    most: so many of them, None for all.
+    """
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
-    frame, able, refused, question = _candidates(snapshot, question, where, reader)
+    frame, able, refused, question = candidates(snapshot, question, where, reader)
     notes += _about_nights(snapshot, question)
     ms["filter"] = _since(began)
     if not frame.height:
@@ -109,7 +107,7 @@ def rank(
     engine, dense = "none: the question left no words to embed", np.zeros(frame.height)
     signal: NDArray[np.float64] | None = None
     if question.words:
-        dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"].to_numpy(), exact, ms)
+        dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"], exact, ms)
         notes += said
         # `appendicitis in children`: that there are children is no answer to it.
         if said and not (question.facts or [f for f in question.filters if not f.of_people]):
@@ -138,77 +136,37 @@ def rank(
             scores.append(standardised(frame[f"filter{number}_clear"].to_numpy()))
     weights += [1.0] * (len(scores) - len(weights))
     score = np.average(scores, axis=0, weights=weights) if scores else np.zeros(frame.height)
-    frame = frame.with_columns(pl.Series("score", score), pl.Series("dense", dense))
+    best = best_of(score, frame["epoch_id"].to_numpy(), most)
+    more = len(best) < frame.height
+    frame = frame[best].with_columns(pl.Series("score", score[best]), pl.Series("dense", dense[best]))
     if signal is not None:
-        frame = frame.with_columns(pl.Series("signal_z", signal))
-    frame = frame.sort(["score", "epoch_id"], descending=[True, False])
+        frame = frame.with_columns(pl.Series("signal_z", signal[best]))
+    frame = frame if {*PLACE} <= {*frame.columns} else placed(snapshot, frame)
     ms["fuse"] = _since(began)
-    return Ranked(question, frame, able, refused, engine, ms, notes)
+    return Ranked(question, frame, able, refused, engine, ms, notes, more)
 
 
-# ---- which epochs can answer, and which do
-
-
-def _candidates(
-    snapshot: Snapshot, question: Question, where: str | None, reader: Encoder | None
-) -> tuple[pl.DataFrame, int, dict[str, int], Question]:
-    """Rows that may be hits; how many could answer; how many could not, by reason; the filters with what they found."""
-    known = snapshot.columns()
-    artifacts = any(c.id == "artifact" for fact in question.facts for c in fact.concepts)
-    spoilt = (
-        "coalesce(n_artifact, 0) > 0" if "n_artifact" in known and not artifacts and not question.include_bad else ""
+def placed(snapshot: Snapshot, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, in their order, with the `recording epoch start_s` of their `epoch_id`."""
+    places = snapshot.sql(
+        f"SELECT epoch_id, {', '.join(PLACE)} FROM epoch_rows SEMI JOIN best USING (epoch_id)",
+        best=rows.select("epoch_id"),
     )
-    columns = ["epoch_id", "recording", "epoch", "start_s", "caption_id"]
-    for number, condition in enumerate(question.filters):
-        if condition.relation is None:
-            columns += _filter_sql(condition, f"filter{number}", known, spoilt)
-    for number, fact in enumerate(question.facts):
-        for j, concept in enumerate(fact.concepts):
-            columns += _concept_sql(concept, f"fact{number}_{j}", known, spoilt)
-    frame = snapshot.sql(f"SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}")
-    frame, question = _related(snapshot, frame, question)
-    if where:
-        frame = matching(snapshot, frame, where)
-    asked = [f"filter{n}" for n, f in enumerate(question.filters) if not isinstance(f.relation, Run)]
-    asked += [f"fact{n}" for n in range(len(question.facts))]
-    for number, fact in enumerate(question.facts):
-        for j, concept in enumerate(fact.concepts):
-            frame = _told_columns(snapshot, reader, concept, f"fact{number}_{j}", frame)
-        frame = _fact_columns(frame, number, len(fact.concepts))
-    refused = dict.fromkeys(REASONS, 0)
-    for name in asked:
-        unknown = frame[name].is_null()
-        for reason, count in frame.filter(unknown)[f"{name}_reason"].value_counts().iter_rows():
-            refused[REASONS[reason]] += count
-        frame = frame.filter(~unknown)
-    able = frame.height
-    frame = frame.filter(pl.all_horizontal(asked)) if asked else frame
-    runs = [f.relation for f in question.filters if isinstance(f.relation, Run)]
-    return long_enough(frame, runs) if runs else frame, able, refused, question
+    return rows.join(places, on="epoch_id", maintain_order="left")
 
 
-def _related(snapshot: Snapshot, frame: pl.DataFrame, question: Question) -> tuple[pl.DataFrame, Question]:
-    """Adds the columns of the filters that relate epochs in time, and what was found out to what they say."""
-    filters, spans = list(question.filters), []
-    for number, condition in enumerate(question.filters):
-        if condition.relation is None or isinstance(condition.relation, Run):
-            continue
-        found = evaluate(snapshot, condition.relation)
-        name = f"filter{number}"
-        renamed = {"holds": name, "reason": f"{name}_reason", **{c: f"{name}_{c}" for c in _OF_PAIR}}
-        frame = frame.join(found.frame.rename(renamed), on="epoch_id", how="left", maintain_order="left")
-        if isinstance(condition.relation, Pair):
-            spans.append(name)
-        if found.says:
-            filters[number] = replace(condition, says=f"{condition.says}; {found.says}")
-    if spans:
-        own = pl.col("epoch"), pl.col("epoch"), pl.col("start_s"), pl.col("start_s") + EPOCH_S
-        outermost = pl.min_horizontal, pl.max_horizontal, pl.min_horizontal, pl.max_horizontal
-        frame = frame.with_columns(
-            of(alone, *(f"{name}_{edge}" for name in spans)).alias(edge)
-            for edge, alone, of in zip(_EDGES, own, outermost, strict=True)
-        )
-    return frame, replace(question, filters=tuple(filters))
+def best_of(score: NDArray[np.float64], ids: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
+    """Places of the best `most` scores, best first; of equal ones the lower id is the better."""
+    places = np.arange(len(score))
+    if most is not None and len(score) > most:
+        least = np.partition(score, len(score) - most)[len(score) - most]
+        above = np.flatnonzero(score > least)
+        equal = np.flatnonzero(score == least)
+        fill = most - len(above)
+        if fill < len(equal):
+            equal = equal[np.argpartition(ids[equal], fill)[:fill]]
+        places = np.concatenate([above, equal])
+    return places[np.lexsort((ids[places], -score[places]))]
 
 
 def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
@@ -220,91 +178,11 @@ def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
     return notes
 
 
-def _fact_columns(frame: pl.DataFrame, number: int, concepts: int) -> pl.DataFrame:
-    """Adds `fact<n>` (null: nobody can say), `which<n>`, `truth<n>`, `extent<n>`, `grade<n>`, `told<n>`, the reason."""
-    names = [f"fact{number}_{j}" for j in range(concepts)]
-    holds = [pl.coalesce(f"{name}_truth", f"{name}_measured") for name in names]
-
-    def first(of: str, where: Sequence[pl.Expr]) -> pl.Expr:
-        return pl.coalesce(
-            pl.when(there).then(pl.col(f"{name}_{of}")) for name, there in zip(names, where, strict=True)
-        )
-
-    return frame.with_columns(
-        pl.any_horizontal(holds).alias(f"fact{number}"),
-        pl.coalesce(pl.when(there).then(j) for j, there in enumerate(holds)).alias(f"which{number}"),
-        *(first(of, holds).alias(f"{of}{number}") for of in ("truth", "extent", "grade", "told")),
-        first("reason", [there.is_null() for there in holds]).alias(f"fact{number}_reason"),
-    )
-
-
-def _told_columns(
-    snapshot: Snapshot, reader: Encoder | None, concept: Concept, name: str, frame: pl.DataFrame
-) -> pl.DataFrame:
-    """Adds `<name>_told`: whether an encoder's word stands in `<name>_measured`, since nobody scored the epoch.
-
-    Of stages the encoder is asked first, of all else what a sensor measured: a count of seconds without airflow needs
-    no likeness to words.
-    """
-    scored = frame[f"{name}_truth"].is_not_null()
-    found = told(snapshot, reader, concept) if reader and not scored.all() else None
-    if found is None:
-        return frame.with_columns(pl.lit(False).alias(f"{name}_told"))
-    frame = frame.join(found, on="epoch_id", how="left", maintain_order="left")
-    decides = ~scored & frame["there"].is_not_null()
-    if concept.kind != "stage":
-        decides &= frame[f"{name}_measured"].is_null()
-    columns = {f"{name}_measured": "there", f"{name}_grade": "grade"}
-    return frame.with_columns(
-        *(pl.when(decides).then(pl.col(of)).otherwise(pl.col(own)).alias(own) for own, of in columns.items()),
-        decides.alias(f"{name}_told"),
-    ).drop("there", "grade")
-
-
-def _concept_sql(concept: Concept, name: str, known: dict[str, str], spoilt: str) -> list[str]:
-    """Columns of one concept: there as scored, there as measured, seconds of the event, what grades it, why unknown."""
-    event = event_name(concept)
-    grade = f"{concept.evidence} * {concept.sign}" if concept.evidence else "NULL"
-    reason = reason_sql(concept.channels, known, bool(concept.coverage or event))
-    there = measured(concept)
-    if spoilt and concept.kind == "measure":
-        there, reason = (
-            f"CASE WHEN NOT ({spoilt}) THEN {there} END",
-            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
-        )
-    return [
-        f"({concept.scored or 'NULL'})::BOOLEAN AS {name}_truth",
-        f"({there}) AS {name}_measured",
-        f"{f'{event}_s' if event else 'NULL'}::DOUBLE AS {name}_extent",
-        f"({grade})::DOUBLE AS {name}_grade",
-        f"{reason} AS {name}_reason",
-    ]
-
-
-def _filter_sql(condition: Filter, name: str, known: dict[str, str], spoilt: str) -> list[str]:
-    """Columns of one filter: whether it holds, how clearly, and why it could not be judged."""
-    there = known.keys() >= set(condition.columns)  # a cohort without a subjects' table has no ages
-    holds, clear, reason = (
-        condition.sql if there else "NULL",
-        "NULL",
-        reason_sql(condition.channels, known, not condition.channels),
-    )
-    if condition.rank_by and there:
-        column, sign = condition.rank_by
-        clear = f"{column} * {sign}"
-    if spoilt and condition.channels and condition.rank_by:
-        holds, reason = (
-            f"CASE WHEN NOT ({spoilt}) THEN ({holds}) END",
-            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
-        )
-    return [f"({holds})::BOOLEAN AS {name}", f"({clear})::DOUBLE AS {name}_clear", f"{reason} AS {name}_reason"]
-
-
 # ---- how well they do
 
 
 def _meaning(
-    snapshot: Snapshot, encoder: Encoder, question: Question, captions: NDArray[Any], exact: bool, ms: dict[str, float]
+    snapshot: Snapshot, encoder: Encoder, question: Question, captions: pl.Series, exact: bool, ms: dict[str, float]
 ) -> tuple[NDArray[np.float64], str, list[str]]:
     """The cosine of each row's caption with the words, the engine, and a note where words resemble nothing.
 
@@ -317,7 +195,7 @@ def _meaning(
     began = time.perf_counter()
     queries = encoder.embed_texts(asked)
     ms["embed"] = _since(began)
-    ids, place = np.unique(captions, return_inverse=True)
+    ids = captions.unique().sort().to_numpy()
     found = snapshot.search(encoder.space, "caption", queries, min(len(ids), _CAPTIONS_MOST), ids=ids, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
@@ -327,7 +205,13 @@ def _meaning(
     if used or (not facts and question.rest and best[0] < WORDS_FLOOR):
         near = best[1 if used else 0]
         notes.append(f"nothing here resembles {strange!r} (best cosine {near:.2f}, floor {WORDS_FLOOR:.2f}); left out")
-    return _by_id(found, used, ids)[place].astype(np.float64), f"{found.engine} on {found.device}: {found.why}", notes
+    real = found.ids[used] >= 0
+    scores = found.scores[used][real].astype(np.float64)
+    dense = captions.replace_strict(
+        pl.Series(found.ids[used][real]), pl.Series(scores), default=float(scores.min(initial=1.0)),
+        return_dtype=pl.Float64,
+    )  # fmt: skip
+    return dense.to_numpy(), f"{found.engine} on {found.device}: {found.why}", notes
 
 
 def _by_id(found: SearchResult, query: int, ids: NDArray[Any]) -> NDArray[Any]:
@@ -346,19 +230,16 @@ def _signal_scores(
     began = time.perf_counter()
     query = reader.embed_texts([words])
     ms["embed"] += _since(began)
-    seen = usable_sql([[c] for c in reader.channels if c not in STEP_CHANNELS], snapshot.columns())
-    able = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {seen}")["epoch_id"].to_numpy()
-    ids = frame["epoch_id"].to_numpy()
-    asked = np.intersect1d(ids, able)
-    z = np.full(len(ids), np.nan)
+    seen = frame["seen"].to_numpy()
+    asked = frame["epoch_id"].to_numpy()[seen]
+    z = np.full(frame.height, np.nan)
     if not len(asked):
         return z
     most = min(len(asked), _SIGNALS_MOST)
     found = snapshot.search(reader.space, "signal", query, most, ids=asked, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
-    rows = np.isin(ids, asked)
-    z[rows] = standardised(_by_id(found, 0, asked)[np.searchsorted(asked, ids[rows])].astype(np.float64))
+    z[seen] = standardised(_by_id(found, 0, asked).astype(np.float64))
     return z
 
 

@@ -34,6 +34,7 @@ from retrieval.pooled import (
     shared_mean,
     vectors_for,
 )
+from retrieval.remembered import remembered
 from retrieval.search import standardised
 
 FIRST = 50  # nights that the first stage hands on; aligning one takes milliseconds
@@ -68,13 +69,15 @@ def similar_nights(
     own = home or snapshot
     names = [recording, *(name for name in kept(snapshot, where) if home or name != recording)]
     sides = [(own, names[:1]), (snapshot, names[1:])] if home else [(snapshot, names)]
-    means = np.concatenate([pool(side, vectors, stages_of(side, reader), of) for side, of in sides])
+    known = [_whole(side, vectors, reader) for side, _ in sides]
+    places = [[of.place[name] for name in some] for of, (_, some) in zip(known, sides, strict=True)]
+    means = np.concatenate([of.means[at] for of, at in zip(known, places, strict=True)])
     if not np.isfinite(means[0]).any():
         raise BadInput(
             f"{recording}: no epoch of it has a vector of {vectors.space}, so nothing is like it; "
             "compare by captions instead: --encoder text:minilm."
         )
-    table = pl.concat([night_measures(side, of) for side, of in sides], how="diagonal_relaxed")
+    table = pl.concat([of.measures[at] for of, at in zip(known, places, strict=True)], how="diagonal_relaxed")
     near, gaps, first = first_stage(means, table, 0)
     ms["first stage"] = round((time.perf_counter() - began) * 1000, 2)
     turn = -1 if unlike else 1
@@ -108,12 +111,32 @@ def similar_nights(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Nights:
+    """Every night of a cohort: its place in the arrays, what `pool` and `night_measures` say of it."""
+
+    place: dict[str, int]
+    means: Floats
+    measures: pl.DataFrame
+
+
+def _whole(snapshot: Snapshot, vectors: Vectors, reader: Encoder | None) -> _Nights:
+    """All nights, once for a snapshot: it takes every vector of the cohort."""
+
+    def make() -> _Nights:
+        names = kept(snapshot, None)
+        means = pool(snapshot, vectors, stages_of(snapshot, reader), names)
+        return _Nights({name: n for n, name in enumerate(names)}, means, night_measures(snapshot, names))
+
+    return remembered(snapshot, ("nights", vectors, reader is not None), make)
+
+
 def align_nights(
     snapshot: Snapshot, encoder: Encoder, recording: str, other: str, *, reader: Encoder | None = None
 ) -> Alignment:
     """Two nights laid over each other; what all nights of the cohort share is taken away as `similar_nights` does."""
     vectors = vectors_for(encoder, reader)
-    means = pool(snapshot, vectors, stages_of(snapshot, None), kept(snapshot, None))
+    means = _whole(snapshot, vectors, None).means
     first, second = paths(snapshot, vectors, [recording, other], shared_mean(means))
     return align(recording, first, other, second)
 

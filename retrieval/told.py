@@ -5,8 +5,6 @@ Stages are those of `night_numbers.stages_of`. What else a task of prompts.toml 
 epoch that was scored is never told otherwise.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import polars as pl
 
@@ -14,12 +12,11 @@ from encoders.captions import Concept
 from encoders.models import Encoder
 from index import Snapshot
 from retrieval.concepts import usable_sql
+from retrieval.remembered import remembered
 from retrieval.spaces import public_name
 from retrieval.zeroshot import ABSENT, PRESENT, epoch_scores, load_tasks, nearest
 
-_MOST = 32
 _STAGES = "stages of the night"  # beside the ids of concepts
-_kept: dict[tuple[str, int, str, str], pl.DataFrame | None] = {}
 
 
 def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
@@ -28,28 +25,15 @@ def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame 
     `grade` says how clearly, on a scale of its own; null for stages. What was found is kept for the next question.
     """
     of = _stage if concept.kind == "stage" else _presence
-    return _remembered(snapshot, reader, concept.id, lambda: of(snapshot, reader, concept))
-
-
-def _remembered(
-    snapshot: Snapshot, reader: Encoder, what: str, make: Callable[[], pl.DataFrame | None]
-) -> pl.DataFrame | None:
-    """What `make` gives, once for a snapshot and an encoder; the snapshot itself is not kept open."""
-    key = (str(snapshot.root), snapshot.number, reader.space, what)
-    if key not in _kept:
-        made = make()
-        while len(_kept) >= _MOST:
-            _kept.pop(next(iter(_kept)))
-        _kept[key] = made
-    return _kept[key]
+    return remembered(snapshot, (reader.space, concept.id), lambda: of(snapshot, reader, concept))
 
 
 def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
     from retrieval.night_numbers import stages_of
 
     by_reader = pl.col("staged_by") == public_name(reader)
-    stages = _remembered(snapshot, reader, _STAGES, lambda: stages_of(snapshot, reader).filter(by_reader))
-    if stages is None or not stages.height or concept.scored is None:
+    stages = remembered(snapshot, (reader.space, _STAGES), lambda: stages_of(snapshot, reader).filter(by_reader))
+    if not stages.height or concept.scored is None:
         return None
     values = sorted(set(stages["stage"]))
     rows = ", ".join(f"('{value}')" for value in values)

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from encoders.recordings.channel_table import load_table
 from encoders.recordings.quality import rules_of
 from encoders.recordings.timeline import Run
 from encoders.vocabulary import CHANNELS, POSITIONS, STEP_CHANNELS
+from retrieval.filters import filtered, settle_s
 
 if TYPE_CHECKING:
     from retrieval.cohort import Cohort
@@ -37,9 +37,7 @@ LONG_S: Final = 660.0  # windows above it come from the bins
 KEPT_BYTES: Final = 64 * 2**20  # of bins, all recordings together
 _OPEN: Final = 8  # recordings kept open
 _SLOW_HZ: Final = 4 / BIN_S  # slower channels are kept whole: bins would not be fewer than samples
-_CHUNK_S: Final = 600.0
-_SETTLED: Final = 3.0  # periods of the lowest frequency after which what was not read changes nothing (1e-5)
-_NOTCH_S: Final = 4.0  # the same for the notch
+_CHUNK_S: Final = 1200.0
 _PROBES, _PROBE_S = 8, 8.0  # stretches by which a channel's usual size is judged
 _POINTS: Final = 3  # up to so many samples a column they are drawn themselves
 
@@ -100,31 +98,6 @@ def kind_of(slot: str) -> str:
     """The kind of one of the twelve slots, whatever serves it."""
     by_slot = {"AF": "flow", "THX": "effort", "ABD": "effort", "POS": "position", "SPO2": "oximetry", "HR": "rate"}
     return by_slot.get(slot, slot.split("_")[0].lower())
-
-
-@lru_cache(maxsize=128)
-def _sections(band_hz: tuple[float, float] | None, notch_hz: float | None, rate_hz: float) -> NDArray[Any] | None:
-    from scipy.signal import butter, iirnotch, tf2sos  # a second to import, for pages alone
-
-    found = []
-    if band_hz is not None and (high := min(band_hz[1], 0.45 * rate_hz)) > band_hz[0]:
-        found.append(butter(2, [band_hz[0], high], "bandpass", fs=rate_hz, output="sos"))
-    if notch_hz is not None and notch_hz < 0.45 * rate_hz:
-        found.append(tf2sos(*iirnotch(notch_hz, 30.0, fs=rate_hz)))
-    return np.concatenate(found) if found else None
-
-
-def filtered(
-    samples: Floats, rate_hz: float, band_hz: tuple[float, float] | None, notch_hz: float | None = None
-) -> Floats:
-    """Samples after a display filter without phase; as they are where the rate is too low for it, or a second long."""
-    sections = _sections(band_hz, notch_hz, rate_hz)
-    if sections is None or len(samples) <= max(rate_hz, 6 * len(sections) + 3):
-        return samples
-    from scipy.signal import sosfiltfilt
-
-    passed: Floats = sosfiltfilt(sections, samples).astype(np.float32)
-    return passed
 
 
 def extremes(runs: Sequence[Run], start_s: float, step_s: float, columns: int) -> tuple[Floats, Floats]:
@@ -210,7 +183,7 @@ class Waves:
         """Runs of `[start_s, stop_s)` as they are shown, filtered with what lies beside them."""
         band_hz = None if look.raw else channel.band_hz
         notch_hz = None if channel.steps or channel.kind in ("flow", "effort") else look.notch_hz
-        pad_s = max(_SETTLED / band_hz[0] if band_hz else 0.0, _NOTCH_S if notch_hz else 0.0)
+        pad_s = settle_s(band_hz, notch_hz)
         shown = []
         for run in self.recording.waveform(channel.name, max(start_s - pad_s, 0.0), stop_s + pad_s):
             samples = np.asarray(run.samples, np.float32)
@@ -218,7 +191,8 @@ class Waves:
                 low, high = rules_of(channel.name).valid
                 samples = np.where((samples >= low) & (samples <= high), samples, np.float32(np.nan))
             elif not channel.steps:
-                samples = filtered(samples, run.rate_hz, band_hz, notch_hz)
+                begins, ends = run.start_s > start_s - pad_s + 1e-3, run.stop_s < stop_s + pad_s - 1e-3
+                samples = filtered(samples, run.rate_hz, band_hz, notch_hz, begins=begins, ends=ends)
             at = [int(np.ceil(max(s - run.start_s, 0) * run.rate_hz - 1e-6)) for s in (start_s, stop_s)]
             at = [max(at[0] - 1, 0), at[1] + 1]  # lines reach the edges
             if at[0] < min(at[1], len(samples)):

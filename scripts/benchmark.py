@@ -5,6 +5,8 @@ python scripts/benchmark.py [PART ...] [--hours 8] [--rounds 3] [--nights 11] [-
 reading   an 8-hour night of 12 channels into epochs at 64 Hz, against MNE (the `bench` group) in the same run
 ingest    that night from header to published snapshot; two workers against one; simulated nights of all sites
 search    questions to an open cohort of `--nights` simulated nights, and whole processes: `search`, `--help`
+scale     questions of every kind to a cohort of `--scale-nights` generated nights (rows and vectors of simulated ones,
+          with noise); 10,000 of them take half an hour to make and 12 GB of disk, so it runs only when it is named
 sleeplm   the published size with random weights: epochs and caption tokens a second, memory, an ingest; 20 minutes
 
 Each measurement is a process of its own (scripts/bench_measures.py), alternating, medians of `--rounds`. `--work`
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("reading", "ingest", "search", "sleeplm")
+PARTS = ("reading", "ingest", "search", "sleeplm", "scale")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 MNE = ("mne fft", "mne polyphase")
 
@@ -51,16 +53,20 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all when none is named")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all but scale when none is named"
+    )
     parser.add_argument("--hours", type=float, default=8.0, help="length of a night")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of which the median is taken")
     parser.add_argument("--nights", type=int, default=11, help="simulated nights of the cohort that is searched")
+    parser.add_argument("--scale-nights", type=int, default=10_000, help="generated nights of the part `scale`")
+    parser.add_argument("--seed-cohort", type=Path, help="whose nights `scale` repeats; else 11 are simulated")
     parser.add_argument("--work", type=Path, help="where nights and cohorts are made and kept")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parser.parse_args()
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {unknown.pop()!r}; parts are {', '.join(PARTS)}")
-    parts = args.parts or PARTS
+    parts = args.parts or PARTS[:-1]
     with tempfile.TemporaryDirectory(prefix="sleepsearch-benchmark-") as scratch:
         work = args.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
@@ -75,6 +81,8 @@ def main() -> None:
             rows += search(work, Path(scratch), args.hours, args.nights, args.rounds)
         if "sleeplm" in parts:
             rows += sleeplm(work, args.rounds)
+        if "scale" in parts:
+            rows += scale(work, args.seed_cohort, args.scale_nights, args.hours, args.rounds)
         rows.append(_load("end"))
     if args.json:
         print(json.dumps([asdict(row) | {"met": row.met} for row in rows], ensure_ascii=False, indent=1))
@@ -196,6 +204,37 @@ def search(work: Path, scratch: Path, hours: float, nights: int, rounds: int) ->
     rows.append(Row("search", "cold `search`, peak memory", _middle(cold, "peak_mb"), "MB"))
     helped = [_run("--help") for _ in range(max(rounds, 3))]
     return [*rows, Row("search", "`--help`, CPU", _middle(helped, "cpu_s"), "s", "<= 0.5")]
+
+
+def scale(work: Path, seed: Path | None, nights: int, hours: float, rounds: int) -> list[Row]:
+    """A generated cohort, which stays in `work` for the next run: every kind of question, as the page asks it."""
+    cohort = work / f"generated-{nights}"
+    if seed is None and not cohort.exists():
+        folder, seed = work / f"simulated-11-{hours:g}h", work / f"seed-{hours:g}h"
+        if not (folder / "subjects.csv").exists():
+            _run("simulate", str(folder), "--nights", "11", "--seed", "1", "--hours", f"{hours:g}")
+        if not seed.exists():
+            measured("ingest", str(folder), str(seed), "2")
+    if not (cohort / "CURRENT").exists():
+        measured("make", str(seed), str(cohort), str(nights), script="bench_scale.py")
+    found = measured("ask", str(cohort), str(rounds), script="bench_scale.py")
+    asks, what = found["asks"], f"{found['epochs']:,} generated epochs"
+    slow = max(asks, key=lambda one: one["ms"])
+    rows = [
+        Row("scale", f"{what}: on disk", found["bytes"] / 1e9, "GB", note=f"{found['recordings']:,} nights"),
+        Row("scale", f"{what}: open", found["open"], "ms", note=f"encoders {found['encoders']:.0f} ms"),
+        Row("scale", f"{what}: the page's header", found["header"], "ms"),
+        Row("scale", f"{what}: first question", asks[0]["first"], "ms", note=asks[0]["said"]),
+        Row("scale", f"{what}: {len(asks)} questions, median", statistics.median(one["ms"] for one in asks), "ms",
+            "<= 1000", f"CPU {statistics.median(one['cpu_ms'] for one in asks):.0f} ms"),
+        Row("scale", f"{what}: the slowest", slow["ms"], "ms", "<= 1000", slow["said"]),
+        Row("scale", f"{what}: memory of its own", found["own_mb"], "MB", note=f"with files {found['peak_mb']:.0f} MB"),
+    ]  # fmt: skip
+    for kind in dict.fromkeys(one["kind"] for one in asks):
+        own = [one for one in asks if one["kind"] == kind]
+        note = "; ".join(f"{one['said']}: {one['ms']:.0f}, first {one['first']:.0f}" for one in own)
+        rows.append(Row("scale", f"{what}: {kind}", statistics.median(one["ms"] for one in own), "ms", note=note))
+    return rows
 
 
 def sleeplm(work: Path, rounds: int) -> list[Row]:

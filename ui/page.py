@@ -59,8 +59,10 @@ def _plot(cohort: "Cohort", hit: "Hit") -> str:
     except (BadInput, OSError) as error:
         return f'<p class="dim">waveforms are not to be had: {escape(str(error))}</p>'
     plot = f'<div class="plot">{_figure(strip)}</div>' if strip.traces else '<p class="dim">no channel to draw</p>'
-    missing = f"not recorded: {escape(', '.join(strip.missing))}" if strip.missing else ""
-    return f'{plot}<p class="dim">{missing}</p>'
+    told = [f"not recorded: {escape(', '.join(strip.missing))}"] if strip.missing else []
+    if (strip.start_s, strip.stop_s) != strip.of_s:
+        told.insert(0, f"drawn: {strip.start_s:g}–{strip.stop_s:g} s, around its best epoch")
+    return f'{plot}<p class="dim">{" · ".join(told)}</p>'
 
 
 def _figure(strip: "Strip") -> str:
@@ -69,7 +71,7 @@ def _figure(strip: "Strip") -> str:
 
     from retrieval.pages import plot_html
 
-    rows = len(strip.traces)
+    rows, long_s = len(strip.traces), strip.stop_s - strip.start_s
     figure: Any = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.004)
     for row, trace in enumerate(strip.traces, 1):
         line = {"color": _COLOURS.get(trace.channel.split("_")[0], "#444c55"), "width": 1}
@@ -94,7 +96,11 @@ def _figure(strip: "Strip") -> str:
             font={"size": 10},
         )  # fmt: skip
     figure.update_xaxes(
-        range=[0, strip.stop_s - strip.start_s], dtick=5, gridcolor="#e3e7eb", showticklabels=False, zeroline=False
+        range=[0, long_s],
+        dtick=5 if long_s <= 60 else 10 if long_s <= 150 else 60,
+        gridcolor="#e3e7eb",
+        showticklabels=False,
+        zeroline=False,
     )
     figure.update_xaxes(title={"text": "seconds", "font": {"size": 11}}, showticklabels=True, row=rows, col=1)
     figure.update_layout(

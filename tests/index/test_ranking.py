@@ -139,6 +139,23 @@ def test_an_index_kept_on_disk_answers_as_the_one_in_memory(
     assert np.array_equal(again[1], fresh[1])
 
 
+@pytest.mark.parametrize("most", [1.0, 0.5, 0.04])
+def test_parts_scanned_by_threads_answer_as_the_whole(
+    most: float, stored: tuple[Layout, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, rows = stored
+    chosen = None if most == 1.0 else np.arange(0, len(rows), round(1 / most), dtype=np.int64)
+    k = 10
+    whole = engine_flat.FlatCpu(rows, layout).top(queries(1), k, chosen, Clock(), precise=False)
+    monkeypatch.setattr(engine_flat, "SHARE_ROWS", 100)
+    monkeypatch.setattr(engine_flat.load_faiss(), "omp_get_max_threads", lambda: 3)
+    scanned: list[object] = []
+    plain = engine_flat.FlatCpu._scan
+    monkeypatch.setattr(engine_flat.FlatCpu, "_scan", lambda *of: scanned.append(of[-1]) or plain(*of))
+    parts = engine_flat.FlatCpu(rows, layout).top(queries(1), k, chosen, Clock(), precise=False)
+    assert len(scanned) == 3 and np.array_equal(parts[1], whole[1]) and np.array_equal(parts[0], whole[0])
+
+
 @pytest.mark.parametrize("name", ["torch", "faiss-gpu"])
 def test_an_engine_that_can_not_run_here_names_another(name: str, stored: tuple[Layout, Rows]) -> None:
     if _has_cuda():

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from encoders.errors import BadInput
 from index import InvalidFilter, Snapshot, Writer
 from retrieval import Cohort
 from retrieval.question import read_question
@@ -313,3 +314,9 @@ def test_who_is_meant_does_not_answer_what_is_strange(sim_cohort) -> None:
     assert sim_cohort.cohort.search("women over 60", k=3).hits
     answer = sim_cohort.cohort.search("appendicitis in women over 60", k=3)
     assert not answer.hits and any("'appendicitis'" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize("words", ["", "  ", "!!! ???"])
+def test_a_question_without_a_word_is_refused_and_not_answered_with_anything(sim_cohort, words: str) -> None:
+    with pytest.raises(BadInput, match="has no word; ask in words"):
+        sim_cohort.cohort.search(words)

@@ -12,7 +12,7 @@ from encoders.errors import BadInput
 from encoders.vocabulary import APNEAS, HYPOPNEAS, SLEEP_STAGES
 from index import Snapshot, Writer
 from retrieval.question import read_question
-from retrieval.relations import BREATHS, Pair, evaluate, long_enough
+from retrieval.relations import BREATHS, Pair, holding, long_enough
 from retrieval.search import Ranked, merge_runs, rank
 
 # ---- the grammar
@@ -199,6 +199,7 @@ def test_filters_are_taken_away_by_words_or_number() -> None:
         ("hypercapnia", "carbon dioxide"),
         ("body temprature over 38", "thermometer"),
         ("systolic blood pressure above 140", "blood pressure"),
+        ("Pittsburgh Sleep Quality Index above 5", "questionnaire"),
         ("snoring loudness above 60 dB", "microphone"),
         ("restless legs", "leg EMG"),
         ("sleep talking in REM", "no video"),
@@ -469,7 +470,7 @@ def test_pairs_are_those_of_two_loops(sim_cohort, question: str) -> None:
     snapshot = sim_cohort.cohort.snapshot
     (condition,) = read_question(question).filters
     assert isinstance(condition.relation, Pair)
-    found = evaluate(snapshot, condition.relation).frame.join(
+    found = holding(snapshot, condition.relation).join(
         snapshot.sql("SELECT epoch_id, recording, start_s FROM epoch_rows"), on="epoch_id"
     )
     many = 0

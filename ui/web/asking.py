@@ -44,7 +44,7 @@ def _functions(desk: Desk) -> list[Any]:
         return answer_json(desk.cohort, asked)
 
     def search_strip(of: dict[str, Any]) -> dict[str, Any]:
-        return desk.strip(of["rec"], float(of["start_s"]), float(of["stop_s"]))
+        return desk.strip(of["rec"], float(of["start_s"]), float(of["stop_s"]), of.get("best_s"))
 
     def search_where_in(of: dict[str, Any]) -> dict[str, Any]:
         return carried_by(desk.cohort, of["q"], of["rec"], float(of["start_s"]), float(of["stop_s"]))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.web.desk import Desk, answering
-from ui.web.files import uploaded
+from ui.web.files import LARGEST_GB, uploaded
 from ui.web.jobs import Progress
 
 _INGEST = "ingest"
@@ -23,7 +23,7 @@ def build(desk: Desk) -> None:
     ]  # fmt: skip
     script = "".join(map(text, ("cohort_tables.js", "cohort_add.js", "cohort.js")))
     gr.HTML(html_template=text("cohort.html"), js_on_load=script, elem_id="cohort", apply_default_css=False,
-            server_functions=answering(functions))  # fmt: skip
+            gb=LARGEST_GB, server_functions=answering(functions))  # fmt: skip
 
 
 class Room:

@@ -49,9 +49,9 @@ class Desk:
             }  # fmt: skip
         return self._state
 
-    def strip(self, recording: str, start_s: float, stop_s: float) -> dict[str, Any]:
+    def strip(self, recording: str, start_s: float, stop_s: float, best_s: float | None = None) -> dict[str, Any]:
         """What is drawn of a stretch of the cohort, kept for the next who looks."""
-        found: dict[str, Any] = self._strips(self.cohort.snapshot.number, recording, start_s, stop_s)
+        found: dict[str, Any] = self._strips(self.cohort.snapshot.number, recording, start_s, stop_s, best_s)
         return found
 
     def warm(self) -> None:

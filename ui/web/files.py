@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+LARGEST_GB = 2  # of one file: a night of forty channels at 512 Hz has half of it
+
 
 def uploaded(path: str) -> Path:
     """A path that the page names, if it lies where uploads do: no other file of this machine is for visitors."""

@@ -36,6 +36,7 @@ class _Job:
     result: Any = None
     error: str | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
 
     def progress(self, said: str, done: int, of: int) -> None:
         """What the work calls now and then; ends it by `Cancelled` where that was asked for."""
@@ -62,8 +63,22 @@ class Jobs:
             self._drop()
             job = _Job(secrets.token_urlsafe(9), name)
             self._jobs[job.token] = job
-        threading.Thread(target=self._run, args=(job, work), name=f"job-{name or job.token}", daemon=True).start()
+            job.thread = threading.Thread(
+                target=self._run, args=(job, work), name=f"job-{name or job.token}", daemon=True
+            )
+        job.thread.start()
         return job.token
+
+    def close(self, wait_s: float = 10.0) -> None:
+        """Cancel all that runs and wait so long for its end: a thread in foreign code must not outlive Python."""
+        until = time.monotonic() + wait_s
+        with self._lock:
+            running = [job for job in self._jobs.values() if job.state == "running"]
+        for job in running:
+            job.cancel.set()
+        for job in running:
+            if job.thread and job.thread.is_alive():
+                job.thread.join(max(until - time.monotonic(), 0.0))
 
     def running(self, name: str) -> str | None:
         """The token of the job of that name, while it runs."""

@@ -1,15 +1,17 @@
 """The epochs of the cohort in two dimensions."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk, answering
-from ui.web.jobs import Progress
+from ui.web.jobs import Cancelled, Progress
 
 if TYPE_CHECKING:
     from retrieval.maps import Map
 
 _HELD = 8  # maps in memory
 _LABELLED_MOST = 2_000  # stretches that one click may label
+LEFT_S = 15.0  # a map that no page has asked after for so long is no longer made
 
 
 def build(desk: Desk) -> None:
@@ -20,7 +22,8 @@ def build(desk: Desk) -> None:
 
     maps = Maps(desk)
     functions = [
-        maps.map_of, maps.map_job, maps.map_colour, maps.map_match, maps.map_choose, maps.map_label, maps.map_strip,
+        maps.map_of, maps.map_job, maps.map_cancel, maps.map_colour, maps.map_match, maps.map_choose, maps.map_label,
+        maps.map_strip,
     ]  # fmt: skip
     script = "".join(map(text, ("strip.js", "map_plot.js", "map_card.js", "map.js")))
     gr.HTML(html_template=text("map.html"), js_on_load=script, elem_id="map", apply_default_css=False,
@@ -35,6 +38,7 @@ class Maps:
         self._desk = desk
         self._maps: dict[str, Map] = {}
         self._drawn: dict[str, dict[str, Any]] = {}  # the same as the page draws them
+        self._asked: dict[str, float] = {}  # when a page last asked after the job of that name
 
     def map_of(self, given: dict[str, Any]) -> dict[str, Any]:
         """The map of the newest snapshot: {collection, level}. Where it is yet to be made, the token of the job that
@@ -53,17 +57,28 @@ class Maps:
         self._hold(made)
 
         def work(progress: Progress) -> str:
-            found = make_map(cohort, vectors, level, progress=progress)
+            def watched(said: str, done: int, of: int) -> None:
+                progress(said, done, of)
+                if time.monotonic() - self._asked[key] > LEFT_S:
+                    raise Cancelled
+
+            found = make_map(cohort, vectors, level, progress=watched)
             self._hold(found)
             return found.key
 
+        self._asked[key] = time.monotonic()
         token = None if made.key == key else self._desk.jobs.start(work, name=f"map {key}")
         drawn = self._drawn.get(made.key) or self._drawn.setdefault(made.key, self._shown(made))
-        return {"map": drawn, "token": token}
+        return {"map": drawn, "token": token, "key": key}
 
     def map_job(self, given: dict[str, Any]) -> dict[str, Any]:
-        """How far the job is: {token}; once done, ask for the map again."""
+        """How far the job is that makes the map: {token, key}; once done, ask for the map again."""
+        self._asked[given["key"]] = time.monotonic()
         return self._desk.jobs.look(given["token"])
+
+    def map_cancel(self, given: dict[str, Any]) -> dict[str, Any]:
+        """End the job, for all who wait for it: {token}."""
+        return self._desk.jobs.cancel(given["token"])
 
     def map_colour(self, given: dict[str, Any]) -> dict[str, Any]:
         """A value for each point: of {key, column}, or the likeness to {key, words}."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.web.desk import Desk
+from ui.web.files import LARGEST_GB
 
 
 def launch(root: Path, *, host: str, port: int, auth: tuple[str, str] | None, browser: bool, block: bool = True) -> Any:
@@ -22,15 +23,17 @@ def launch(root: Path, *, host: str, port: int, auth: tuple[str, str] | None, br
     from ui.web import frame
 
     desk = Desk(root, host=host, auth=auth is not None)
-    page = frame.build(desk)
+    page: Any = frame.build(desk)
+    page.desk = desk  # who closes the page ends its work too
     logging.getLogger("httpx").setLevel(logging.WARNING)
     page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=host, server_port=port, auth=auth, inbrowser=False, prevent_thread_lock=True, quiet=True,
+        max_file_size=f"{LARGEST_GB}gb",
         share=False, footer_links=[], ssr_mode=False, auth_message=f"sleepsearch · {desk.root.name}", **frame.look(),
     )  # fmt: skip
     _serve_script(page.app, f"/{frame.PLOTLY}", files("plotly") / "package_data" / "plotly.min.js")
-    threading.Thread(target=desk.warm, name="warm", daemon=True).start()
+    threading.Thread(target=desk.warm, name="warm").start()  # Python waits for it: what it loads must not be cut short
     if browser:
         import webbrowser
 

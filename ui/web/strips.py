@@ -1,4 +1,4 @@
-"""Strips as the page draws them: a minute of signals, small enough to stand beside a hit."""
+"""Strips as the page draws them: signals of seconds to minutes, small enough to stand beside a hit."""
 
 import base64
 from typing import TYPE_CHECKING, Any
@@ -11,17 +11,19 @@ if TYPE_CHECKING:
 _PARTS = 30_000  # into which a strip's seconds and a trace's range are divided: more than a screen shows
 
 
-def strip_at(cohort: "Cohort", recording: str, start_s: float, stop_s: float) -> dict[str, Any]:
-    """What is drawn of a stretch: its first minute."""
+def strip_at(
+    cohort: "Cohort", recording: str, start_s: float, stop_s: float, best_s: float | None = None
+) -> dict[str, Any]:
+    """What is drawn of a stretch; of a very long one what lies around its epoch at `best_s`."""
     from retrieval.strips import strip_of
 
-    return strip_json(strip_of(cohort, recording, start_s, stop_s), stop_s - start_s)
+    return strip_json(strip_of(cohort, recording, start_s, stop_s, best_s))
 
 
-def strip_json(strip: "Strip", whole_s: float) -> dict[str, Any]:
-    """A strip as the page draws it; `whole_s` is how long the hit is, of which a strip shows the first minute."""
+def strip_json(strip: "Strip") -> dict[str, Any]:
+    """A strip as the page draws it; `of_s` is the stretch of which it is the whole or a part."""
     return {
-        "start_s": strip.start_s, "stop_s": strip.stop_s, "whole_s": whole_s, "missing": strip.missing,
+        "start_s": strip.start_s, "stop_s": strip.stop_s, "of_s": strip.of_s, "missing": strip.missing,
         "events": [list(event) for event in strip.events],
         "traces": [_trace_json(trace, strip.start_s, strip.stop_s) for trace in strip.traces],
     }  # fmt: skip

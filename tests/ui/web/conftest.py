@@ -4,8 +4,9 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,14 +36,23 @@ def web_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@contextmanager
+def served(root: Path, port: int | None = None, auth: tuple[str, str] | None = None) -> Iterator[Any]:
+    """The launched application of a page over a cohort; its address is `local_url`."""
+    from ui.web.server import launch
+
+    page = launch(root, host="127.0.0.1", port=port or free_port(), auth=auth, browser=False, block=False)
+    try:
+        yield page
+    finally:
+        page.close(verbose=False)
+
+
 @pytest.fixture(scope="session")
 def server(web_cohort: Path) -> Iterator[str]:
     """The address of a page over `web_cohort`."""
-    from ui.web.server import launch
-
-    page = launch(web_cohort, host="127.0.0.1", port=free_port(), auth=None, browser=False, block=False)
-    yield page.local_url
-    page.close()
+    with served(web_cohort) as app:
+        yield app.local_url
 
 
 @pytest.fixture(scope="session")

@@ -148,6 +148,28 @@ def test_more_like_a_hit_and_where_its_words_are(page: "Page", shots: Path) -> N
     page.locator(".se-fact", has_text="REM sleep").wait_for()
 
 
+def test_long_hits_are_drawn_whole_and_very_long_ones_around_their_best_epoch(page: "Page", shots: Path) -> None:
+    page.goto("/?q=N2+sleep&k=200")
+    page.locator(".se-card").first.wait_for()
+    lasting = page.evaluate("[...document.querySelectorAll('.se-card')].map((c) => c.hit.stop_s - c.hit.start_s)")
+    long = next(n for n, seconds in enumerate(lasting) if 60 < seconds <= 600)
+    longer = next(n for n, seconds in enumerate(lasting) if seconds > 600)
+    whole, part = (page.locator(".se-card").nth(n) for n in (long, longer))
+    whole.scroll_into_view_if_needed()
+    whole.locator("figcaption", has_text=re.compile(r"^all [\d.]+ min")).wait_for()
+    page.screenshot(path=shots / "search-long.png")
+    part.scroll_into_view_if_needed()
+    said = part.locator("figcaption", has_text="the 10 min around its best epoch, of ")
+    said.wait_for()
+    best, start, stop = part.evaluate("c => [c.hit.best_s, c.hit.start_s, c.hit.stop_s]")
+    from_s, to_s = (
+        sum(int(n) * unit for n, unit in zip(time.split(":"), (3600, 60, 1), strict=True))
+        for time in re.findall(r"\d+:\d\d:\d\d", said.inner_text())
+    )
+    assert start <= from_s <= best and best + 30 <= to_s <= stop and to_s - from_s == 600
+    page.screenshot(path=shots / "search-longer.png")
+
+
 def test_nights_are_cards_with_their_course(page: "Page", shots: Path) -> None:
     page.goto("/?q=fragmented+sleep")
     page.locator(".se-status").wait_for()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.web.conftest import free_port
+from tests.ui.web.conftest import served
 from tests.ui.web.looking import fits
 
 if TYPE_CHECKING:
@@ -31,13 +31,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def grown(tmp_path: Path, web_cohort: Path) -> Iterator[tuple[Path, str]]:
     """A copy of the cohort and the address of a page over it. Ask for it before `page`: that is closed first, then."""
-    from ui.web.server import launch
-
     root = tmp_path / "cohort"
     shutil.copytree(web_cohort, root)
-    page = launch(root, host="127.0.0.1", port=free_port(), auth=None, browser=False, block=False)
-    yield root, page.local_url
-    page.close()
+    with served(root) as app:
+        yield root, app.local_url
 
 
 def _open(page: "Page", address: str = "/?room=cohort") -> None:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from retrieval import Cohort
-from tests.ui.web.conftest import free_port
+from tests.ui.web.conftest import served
 from tests.ui.web.looking import fits
 
 if TYPE_CHECKING:
@@ -32,11 +32,8 @@ def written(web_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def room(written: Path) -> Iterator[str]:
     """The address of the room over it."""
-    from ui.web.server import launch
-
-    page = launch(written, host="127.0.0.1", port=free_port(), auth=None, browser=False, block=False)
-    yield f"{page.local_url}?room=label"
-    page.close()
+    with served(written) as app:
+        yield f"{app.local_url}?room=label"
 
 
 def run(page: "Page") -> None:

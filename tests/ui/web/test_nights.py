@@ -241,6 +241,49 @@ def test_the_mouse_pans_zooms_and_measures(page: "Page", recordings: list[str], 
     page.screenshot(path=shots / "night-measure.png")
 
 
+# Seven events that begin within two seconds of each other, and one later.
+CROWD = [["obstructive apnea", "respiratory events", 301 + n / 4, 320.0, ""] for n in range(7)]
+CROWD.append(["arousal", "arousals", 324.0, 327.0, ""])
+WRITTEN = """() => {
+  const write = CanvasRenderingContext2D.prototype.fillText;
+  window.written = [];
+  CanvasRenderingContext2D.prototype.fillText = function (words, x, y) {
+    if (words && y > 20 && y < 50 && this.canvas.matches(".n-viewer .n-base"))
+      window.written.push({ words, left: x, right: x + this.measureText(words).width, y });
+    return write.apply(this, arguments);
+  };
+}"""
+
+
+def test_names_of_many_events_at_once_never_overlap_and_the_rest_are_counted(
+    page: "Page", recordings: list[str], shots: Path
+) -> None:
+    def crowded(route: Any, asked: Any) -> None:
+        if '"fn_name":"night"' not in (asked.post_data or ""):
+            return route.continue_()
+        answer = route.fetch()
+        found = answer.json()
+        assert found["events"] is not None
+        return route.fulfill(response=answer, json=found | {"events": CROWD})
+
+    page.route("**/*", crowded)
+    page.add_init_script(f"({WRITTEN})()")
+    canvas = opened(page, recordings[0], "&t=300")
+    expect(canvas).to_have_attribute("aria-label", re.compile("7 × obstructive apnea, one arousal"))
+    page.evaluate("() => { window.written = []; dispatchEvent(new Event('sleepsearch:theme')); }")
+    written = page.evaluate("window.written")
+    assert [row["words"] for row in written] == ["obstructive apnea"] * 3 + ["+4", "arousal"]
+    for row in written:
+        beside = [other for other in written if other is not row and other["y"] == row["y"]]
+        assert all(other["left"] >= row["right"] or other["right"] <= row["left"] for other in beside)
+    box = page.locator(".n-viewer canvas.n-over").bounding_box()
+    assert box
+    before = page.locator(".n-viewer canvas.n-over").evaluate("c => c.toDataURL()")
+    page.mouse.move(box["x"] + LEFT + (box["width"] - LEFT) * 5 / 30, box["y"] + 40)
+    assert page.locator(".n-viewer canvas.n-over").evaluate("c => c.toDataURL()") != before
+    page.screenshot(path=shots / "night-crowd.png")
+
+
 def test_what_is_read_late_moves_nothing_under_the_mouse(page: "Page", recordings: list[str]) -> None:
     held: list[Any] = []
     page.route(

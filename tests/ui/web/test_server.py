@@ -1,6 +1,7 @@
 """`sleepsearch serve`: who may come in, a server that dies, a snapshot that comes, how the command begins and ends."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -9,29 +10,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from index import Writer
 from tests.ui.test_commands import ROOT, ended
-from tests.ui.web.conftest import free_port
+from tests.ui.web.conftest import free_port, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 LOGIN = ("somnus", "a long password")
-
-
-@contextmanager
-def served(root: Path, port: int, auth: tuple[str, str] | None = None) -> Iterator[Any]:
-    from ui.web.server import launch
-
-    page = launch(root, host="127.0.0.1", port=port, auth=auth, browser=False, block=False)
-    try:
-        yield page
-    finally:
-        page.close(verbose=False)
 
 
 @contextmanager
@@ -54,7 +44,7 @@ def test_a_wrong_password_is_refused_and_the_right_one_opens_the_view(
 ) -> None:
     from ui.web.frame import PLOTLY
 
-    with served(web_cohort, free_port(), LOGIN) as app, visitor(browser, app.local_url) as page:
+    with served(web_cohort, auth=LOGIN) as app, visitor(browser, app.local_url) as page:
         assert page.request.get(f"/{PLOTLY}").status == 401
         page.goto("/?q=N2+sleep")
         name, password = page.get_by_label("username"), page.get_by_label("password")
@@ -94,7 +84,7 @@ def test_a_new_snapshot_shows_and_a_file_that_is_gone_is_said(browser: "Browser"
     gone, lost = sorted(known)[:2]
     known[lost]["paths"] = [str(Path(path).with_name("moved.edf")) for path in known[lost]["paths"]]
     sources.write_text(json.dumps(known), encoding="utf-8")
-    with served(copied, free_port()) as app, visitor(browser, app.local_url) as page:
+    with served(copied) as app, visitor(browser, app.local_url) as page:
         page.goto(f"/?q=sleep&k=1&where=recording+%3D+'{lost}'")
         page.locator("figcaption", has_text="not to be had").wait_for()
         page.screenshot(path=shots / "search-no-file.png")
@@ -126,6 +116,38 @@ def test_serve_says_where_it_is_and_ctrl_c_ends_it_quietly(web_cohort: Path) -> 
         assert serving.wait(timeout=60) == 0
         said = serving.stderr.read()
     assert said.count("\n") == 1 and "everyone who reaches" in said and "--auth" in said
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_with_the_processes_that_work_for_it(
+    browser: "Browser", copied: Path, ended_by: signal.Signals
+) -> None:
+    shutil.rmtree(copied / "engines", ignore_errors=True)
+    port = free_port()
+    command = [sys.executable, "-m", "ui.main", "serve", "--cohort", str(copied), "--no-browser", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as serving:
+        assert serving.stdout and serving.stderr and "is open at" in serving.stdout.readline()
+        with visitor(browser, f"http://127.0.0.1:{port}") as page:
+            page.goto("/?room=map")
+            page.locator(".map-cancel:visible").wait_for()
+        own = Path(f"/proc/{serving.pid}/task")
+        children = [pid for task in own.iterdir() for pid in (task / "children").read_text().split()]
+        assert children
+        if ended_by == signal.SIGINT:
+            os.killpg(serving.pid, ended_by)  # as a terminal does
+        else:
+            serving.send_signal(ended_by)
+        assert serving.wait(timeout=60) == 0 and serving.stderr.read() == ""
+        assert not any(_lives(pid) for pid in children)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,10 @@ function stripsOf(list, read, showAll) {
   const drawn = new Map(); // card -> {strip, mark, note}
   const seen = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach((e) => { seen.unobserve(e.target); load(e.target); }), { rootMargin: "300px" });
 
-  async function load(card) {
-    const state = { strip: null, mark: null, note: "" };
+  async function load(card, state = { strip: null, mark: null, note: "" }) {
     drawn.set(card, state);
     try {
-      state.strip = await read(card.hit);
+      state.strip = await read(card.hit, state.at ?? card.hit.best_s);
     } catch (fault) {
       card.querySelector("canvas").hidden = true;
       card.querySelector("figcaption").textContent = `Waveforms are not to be had: ${fault.message}`;
@@ -103,17 +102,22 @@ function stripsOf(list, read, showAll) {
     const { strip, mark, note } = state, canvas = card.querySelector("canvas");
     drawStrip(canvas, strip, { all: showAll(), mark });
     canvas.setAttribute("aria-label", `waveforms: ${stripWords(strip)}`);
-    const part = strip.whole_s > strip.stop_s - strip.start_s ? `the first ${lasting(strip.stop_s - strip.start_s)} of ${lasting(strip.whole_s)}` : "";
+    const [from, to] = strip.of_s, long = strip.stop_s - strip.start_s, around = state.at === undefined ? "its best epoch" : "what is marked";
+    const part = to - from > long + 0.01 ? `drawn: ${hms(strip.start_s)}–${hms(strip.stop_s)}, the ${lasting(long)} around ${around}, of ${lasting(to - from)}` : long > 60 ? `all ${lasting(long)}` : "";
     const missing = strip.missing.length ? `not recorded: ${strip.missing.join(", ").replaceAll("_", " ")}` : "";
     const none = strip.traces.length ? "" : "no channel can be drawn here";
     card.querySelector("figcaption").textContent = [note, none, part, missing].filter(Boolean).join(" · ");
   }
 
-  /** Mark the seconds that carry the words, and say which sensor does. */
-  function mark(card, found) {
-    const state = drawn.get(card);
-    if (state) Object.assign(state, found);
-    draw(card);
+  /** Mark the seconds that carry the words, and say which sensor does; where they are not drawn, draw what is around them. */
+  async function mark(card, found) {
+    const state = drawn.get(card), from = found.mark?.from_s ?? null;
+    if (!state) return;
+    Object.assign(state, found);
+    if (state.strip && from !== null && (from < state.strip.start_s || from >= state.strip.stop_s)) {
+      state.at = from;
+      await load(card, state);
+    } else draw(card);
   }
 
   const all = () => [...drawn.keys()].forEach((card) => (card.isConnected ? draw(card) : drawn.delete(card)));

@@ -86,6 +86,11 @@ const coAdd = (() => {
   /** Upload files, and keep them in the cohort until they are added or forgotten. */
   async function take(files) {
     if (!files.length || token) return;
+    const most = Number($("files").dataset.gb), large = files.find((file) => file.size > most * 1024 ** 3);
+    if (large) {
+      $("files").value = "";
+      return wrong(`${large.name} has ${(large.size / 1024 ** 3).toFixed(1)} GB; a page takes files of up to ${most} GB. Put it into a folder of this machine and name that, or use: sleepsearch ingest`);
+    }
     busy(true);
     try {
       const sent = [];

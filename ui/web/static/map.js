@@ -66,23 +66,40 @@ async function load(level, space) {
     "Near is alike; how far two islands lie apart means nothing.";
   plot.setAttribute("aria-label", `map of ${shown} ${what} by ${map.method}; neighbours are alike`);
   plot.dataset.method = map.method;
-  $("job").textContent = "";
+  waited("");
   say("");
-  if (found.token) attempt(() => wait(found.token, mine, level, space));
+  if (found.token) attempt(() => wait(found, mine, level, space));
   return true;
 }
 
-/** Follow a job until it ends, then draw what it made, with the colour and the choice that the address names. */
-async function wait(token, mine, level, space) {
-  const job = await ss.job(() => server.map_job({ token }), (now) => {
-    if (mine !== round) return false;
-    $("job").textContent = `A first look by PCA; ${now.said || "starting"} … ${Math.round(now.seconds)} s, once, then kept.`;
+/** What is said of the work on the map, and which button stands beside it: `cancel` or `again`. */
+function waited(text, button = "") {
+  $("job").querySelector("span").textContent = text;
+  for (const name of ["cancel", "again"]) $(name).hidden = name !== button;
+}
+
+/** Follow a job until it ends, then draw what it made, with the colour and the choice that the address names. A job that
+ *  no page follows ends soon, so leaving the room or closing the page ends it too. */
+async function wait({ token, key }, mine, level, space) {
+  $("cancel").disabled = false;
+  $("cancel").onclick = () => { $("cancel").disabled = true; attempt(() => ss.ask(server.map_cancel({ token }))); };
+  $("again").onclick = () => attempt(() => load(level, space).then((there) => there && repaint()));
+  const job = await ss.job(() => server.map_job({ token, key }), (now) => {
+    if (mine !== round || ss.view().room !== "map") return false;
+    waited(`A first look by PCA; ${now.cancelling ? "cancelling" : now.said || "starting"} … ${Math.round(now.seconds)} s, once, then kept.`, "cancel");
     return true;
   }, 700);
   if (mine !== round) return;
+  waited("");
+  if (job.state === "running") { wanted = null; return; } // the room was left: the next look begins anew
+  if (job.state === "cancelled") { waited("This is a first look by PCA; laying it out by t-SNE was cancelled.", "again"); return; }
   if (job.state !== "done") throw new Error(job.why || `the work ended: ${job.state}`);
+  if (await load(level, space)) await repaint();
+}
+
+/** Colour and choose again what the address names, on a map that was drawn anew. */
+async function repaint() {
   [painted, lastWhere] = [null, null];
-  if (!await load(level, space)) return;
   if (ss.view().room === "map") await follow(ss.view());
 }
 

@@ -40,16 +40,31 @@ function drawGrid({ pen, night, view, x, wide, bottom }) {
   }
 }
 
+/** A lane of three for each event and its name, from left to right; what finds none is counted beside the name before it. */
+function giveLanes(boxes) {
+  const ends = [-1e9, -1e9, -1e9];
+  let last = null;
+  for (const box of boxes) {
+    box.lane = ends.findIndex((end) => end <= box.left);
+    if (box.lane < 0) { last.more++; continue; }
+    ends[box.lane] = Math.max(box.right, box.left + box.wide);
+    last = Object.assign(box, { more: 0 });
+  }
+  return boxes;
+}
+
 /** Events as bars with names above the traces, and as a tint over their channel, or over all where they name none. */
 function drawEvents({ pen, night, view, x, wide, bottom, shown, h }) {
-  const ends = [-1e9, -1e9, -1e9];
+  const named = view.w <= 300;
   pen.font = "10px system-ui, sans-serif";
   pen.textAlign = "left";
-  for (const [name, kind, start, stop, channel] of night.events) {
-    if (stop < view.t || start > view.t + view.w) continue;
-    const left = Math.max(x(start), LEFT), right = Math.min(Math.max(x(stop), left + 2), wide), words = view.w <= 300 ? name : "";
-    const lane = Math.max(ends.findIndex((end) => end <= left), 0), top = 21 + lane * 10;
-    ends[lane] = Math.max(right, left + pen.measureText(words).width + 6);
+  const seen = night.events.filter(([, , start, stop]) => stop >= view.t && start <= view.t + view.w);
+  const boxes = seen.map(([name, kind, start, stop, channel]) => {
+    const left = Math.max(x(start), LEFT), right = Math.min(Math.max(x(stop), left + 2), wide);
+    return { name, kind, channel, left, right, wide: named ? pen.measureText(`${name} +9`).width + 6 : 0 };
+  });
+  for (const { name, kind, channel, left, right, lane, more } of giveLanes(boxes.sort((a, b) => a.left - b.left))) {
+    const top = lane < 0 ? HEAD - 9 : 21 + lane * 10;
     pen.fillStyle = kindColour(kind);
     if (view.w <= 660) {
       const row = rowOf(channel, shown);
@@ -59,8 +74,12 @@ function drawEvents({ pen, night, view, x, wide, bottom, shown, h }) {
       pen.globalAlpha = 1;
     }
     pen.fillRect(left, top + 7, right - left, 2);
+    if (!named || lane < 0) continue;
     pen.fillStyle = SS.colour("--ink");
-    if (words) pen.fillText(words, left + 2, top + 3);
+    pen.fillText(name, left + 2, top + 3);
+    const words = more ? `+${more}` : "", after = left + 2 + pen.measureText(`${name} `).width;
+    pen.fillStyle = SS.colour("--accent");
+    pen.fillText(words, Math.min(after, wide - pen.measureText(words).width), top + 3);
   }
 }
 

@@ -140,8 +140,9 @@ function makeWave(box, { ask, moved, sized, reading, gained, hidden, told, point
       pen.fillRect(pointing.x, 20, 1, height - FOOT - 20);
       pen.globalAlpha = 1;
       const c = shown[Math.floor((pointing.y - HEAD) / rowHeight())], value = c && valueAt(c, secondsAt(pointing.x));
+      const here = secondsAt(pointing.x), near = (2 / width()) * view.w, events = pointing.y < HEAD && eventsIn(night, here - near, here + near);
       const bad = c && night.bad[c.name]?.includes(epochAt(night, secondsAt(pointing.x))) ? " · not usable in this epoch" : "";
-      label(pen, pointing.x, 8, `${clockOf(night, secondsAt(pointing.x), true)}${value !== undefined && value !== null ? ` · ${c.name} ${value}` : ""}${bad}`);
+      label(pen, pointing.x, 8, `${clockOf(night, secondsAt(pointing.x), true)}${value !== undefined && value !== null ? ` · ${c.name} ${value}` : ""}${bad}${events ? ` · ${events}` : ""}`);
     }
     const ends = marks.length === 1 && pointing ? [marks[0], pointing] : marks;
     if (!ends.length) return;

@@ -5,7 +5,7 @@ const box = part("#se-q"), where = part("#se-where"), count = part("#se-k"), exa
 const wrongSql = part("#se-sql-wrong"), status = part(".se-status");
 const NUMBER = /(?<![\w.])\d+(?:\.\d+)?/g; // the 88 of `SpO2 below 88 %`, not the 2
 let asked = null, answer = null, turn = 0, at = -1;
-const strips = stripsOf(list, (hit) => S.ask(server.search_strip({ rec: hit.recording, start_s: hit.start_s, stop_s: hit.stop_s })), () => part(".se-all").checked);
+const strips = stripsOf(list, (hit, best) => S.ask(server.search_strip({ rec: hit.recording, start_s: hit.start_s, stop_s: hit.stop_s, best_s: best })), () => part(".se-all").checked);
 
 /** What the address asks, in one shape. */
 function askedBy(view) {

@@ -1,4 +1,4 @@
-// A minute of a night on a canvas: one row a channel, events shaded, the seconds below.
+// Seconds to minutes of a night on a canvas: one row a channel, events shaded, the time below.
 const ROW = 24, LEFT = 104, TOP = 14, BOTTOM = 15;
 // One sensor of each kind, the first that is there; all of them on request.
 const KINDS = [["EEG_C4", "EEG_C3"], ["EOG_L", "EOG_R"], ["EMG_CHIN"], ["ECG"], ["AF"], ["THX", "ABD"], ["SPO2"], ["HR"]];
@@ -49,7 +49,7 @@ function drawStrip(canvas, strip, { all = false, mark = null } = {}) {
   const x = (second) => LEFT + (second / long) * (width - LEFT - 6);
   const ink = sleepsearch.colour("--ink"), dim = sleepsearch.colour("--dim"), line = sleepsearch.colour("--line");
   pen.font = "10.5px system-ui, sans-serif";
-  drawSeconds(pen, x, long, height, line, dim);
+  drawTimes(pen, x, long, height, line, dim);
   let free = -1;
   for (const [name, start, stop] of strip.events) {
     const from = x(Math.max(start - strip.start_s, 0)), to = x(Math.min(stop - strip.start_s, long));
@@ -72,17 +72,24 @@ function drawStrip(canvas, strip, { all = false, mark = null } = {}) {
   traces.forEach((trace, row) => drawTrace(pen, trace, TOP + row * ROW, x, long, { ink, dim }));
 }
 
-/** The grid of seconds. */
-function drawSeconds(pen, x, long, height, line, dim) {
+/** The grid of time: lines, and every second one with seconds, or minutes and seconds of longer strips. */
+function drawTimes(pen, x, long, height, line, dim) {
+  const step = [5, 15, 30, 60, 150].find((s) => (x(2 * s) - x(0)) >= 52 && long / s <= 24) ?? 300;
+  const said = (s) => (long <= 60 ? `${s} s` : s ? `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}` : "0 min");
+  let free = 0;
   pen.strokeStyle = line;
   pen.fillStyle = dim;
   pen.lineWidth = 1;
-  for (let second = 0; second <= long; second += 5) {
+  for (let second = 0; second <= long; second += step) {
     pen.beginPath();
     pen.moveTo(x(second), TOP);
     pen.lineTo(x(second), height - BOTTOM);
     pen.stroke();
-    if (second % 10 === 0) pen.fillText(`${second} s`, Math.min(x(second), x(long) - 22), height - 3);
+    if ((second / step) % 2) continue;
+    const words = said(second), wide = pen.measureText(words).width, at = Math.min(x(second), x(long) - wide);
+    if (at < free) continue;
+    pen.fillText(words, at, height - 3);
+    free = at + wide + 8;
   }
 }
 

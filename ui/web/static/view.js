@@ -114,6 +114,10 @@ window.sleepsearch = (() => {
     }
   }
 
+  // A file that is let go beside a place for files must not take the page's place.
+  for (const name of ["dragover", "drop"]) addEventListener(name, (event) => {
+    if (event.dataTransfer?.types.includes("Files") && !event.target.closest?.("input[type=file]")) event.preventDefault();
+  });
   addEventListener("popstate", tell);
   // A tab that is opened by hand goes into the address as well.
   document.addEventListener("click", (event) => {

@@ -57,12 +57,17 @@ chooser.addEventListener("change", () => {
   bring([...chooser.files]);
   chooser.value = "";
 });
-for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => {
+// Anywhere in the room: who drags a file onto the page does not aim.
+const holdsFiles = (event) => event.dataTransfer.types.includes("Files");
+for (const name of ["dragenter", "dragover"]) element.addEventListener(name, (event) => {
+  if (!holdsFiles(event)) return;
   event.preventDefault();
   drop.classList.add("wd-over");
 });
-for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("wd-over"));
-drop.addEventListener("drop", (event) => {
+element.addEventListener("dragleave", (event) => { if (!element.contains(event.relatedTarget)) drop.classList.remove("wd-over"); });
+element.addEventListener("drop", (event) => {
+  if (!holdsFiles(event)) return;
   event.preventDefault();
+  drop.classList.remove("wd-over");
   bring([...event.dataTransfer.files]);
 });
