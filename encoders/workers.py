@@ -7,6 +7,7 @@ pipe a process, so a dead process is one failed job, and another is started in i
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -20,6 +21,7 @@ _TICK_S = 0.2
 
 
 def _serve(pipe: Connection, work: Work) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     while True:
         try:
             job = pipe.recv()
@@ -37,19 +39,27 @@ def reason(error: Exception) -> str:
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:300]}"
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal: one that is being born would print where it was."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # would let the signal through once it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     def __init__(self, work: Work) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        # Ctrl-C reaches every process of a terminal: held back from its birth on, it is the parent's alone to answer.
-        resource_tracker.ensure_running()  # would let the signal through once it is started
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with one_thread():
-                self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _uninterrupted(), one_thread():
+            self.process.start()
         theirs.close()
         self.job: Any = None
 

@@ -1,5 +1,6 @@
 """What was found out about a whole cohort for one question, kept for the next; a few things of one process."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,16 +9,19 @@ from index import Snapshot
 Made = TypeVar("Made")
 _MOST = 32
 _kept: dict[tuple[str, int, tuple[object, ...]], Any] = {}
+_lock = threading.Lock()
 
 
 def remembered(snapshot: Snapshot, what: tuple[object, ...], make: Callable[[], Made]) -> Made:
     """What `make` gives, once for a snapshot and `what`; the oldest go first. The snapshot itself is not kept open."""
     key = (str(snapshot.root), snapshot.number, what)
-    if key not in _kept:
-        made = make()
+    with _lock:
+        if key in _kept:
+            found: Made = _kept[key]
+            return found
+    made = make()  # outside of the lock: others go on meanwhile, and at worst it is made twice
+    with _lock:
         while len(_kept) >= _MOST:
-            _kept.pop(next(iter(_kept)), None)
+            del _kept[next(iter(_kept))]
         _kept[key] = made
-        return made
-    found: Made = _kept[key]
-    return found
+    return made
