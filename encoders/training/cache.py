@@ -2,7 +2,8 @@
 
 A recording's folder holds `x.npy` float16 `(n, 12, 1920)`, `present.npy` bool `(n, 12)` and `night.npy` float32
 `(12, NIGHT)` as `encoders.models.small.inputs` prepares them; `facts.parquet`, a row an epoch of all that was measured
-and scored; `bits.npy` uint32 `(n, slots)`, what `encoders.training.facts` makes of it; and, written last, `row.json`.
+and scored; `bits.npy` uint32 `(n, slots)` and `moments.npy` uint32 `(n, STEPS)`, what `encoders.training.facts` and
+`moments` make of it; and, written last, `row.json`.
 An epoch takes 46 kB, a night of eight hours 44 MB.
 
 Where SleepLM is to be trained, `sleeplm.npy` float16 `(n, 10, 1920)` stands beside: its own normalised input, another
@@ -33,6 +34,7 @@ from encoders.recordings import Epochs, Source, build_epochs, discover, epoch_gr
 from encoders.recordings.timeline import Scoring
 from encoders.training.facts import FACTS_VERSION, fact_bits
 from encoders.training.labels import read_labels, truth_files
+from encoders.training.moments import step_bits
 from encoders.training.people import Person, person_of, read_people
 from encoders.training.store import ROW, SLEEPLM, Batch, EpochStore, recordings_in
 from encoders.vocabulary import EPOCH_S
@@ -218,7 +220,7 @@ def _renewed(folder: Path, row: dict[str, Any], **person: Any) -> bool:
 
 
 def _write_bits(folder: Path, row: Mapping[str, Any]) -> None:
-    """`bits.npy` from the facts that stand in `folder`, and then its row."""
+    """`bits.npy` and `moments.npy` from the facts that stand in `folder`, and then its row."""
     facts = pl.read_parquet(folder / "facts.parquet")
     grid = _Grid(facts["start_s"].to_numpy(), np.load(folder / "present.npy"))
     values = {
@@ -227,9 +229,10 @@ def _write_bits(folder: Path, row: Mapping[str, Any]) -> None:
         if not c.dtype.is_nested()
     }
     bits = fact_bits(values, facts, grid, noted=row["noted"])
-    with (folder / ".bits.part").open("wb") as file:
-        np.save(file, bits)
-    (folder / ".bits.part").replace(folder / "bits.npy")
+    for name, made in (("bits", bits), ("moments", step_bits(facts["events"]))):
+        with (folder / f".{name}.part").open("wb") as file:
+            np.save(file, made)
+        (folder / f".{name}.part").replace(folder / f"{name}.npy")
     text = json.dumps({**row, "facts": FACTS_VERSION}, ensure_ascii=False, indent=1)
     (folder / ".row.part").write_text(text + "\n", encoding="utf-8")
     (folder / ".row.part").replace(folder / ROW)

@@ -21,7 +21,7 @@ def make_card(
     people, objectives = store.people, config.objectives
     seen = people[sorted(set(store.recording[split.trained]))]
     before = start.card
-    weights = {n: getattr(objectives, n) for n in ("contrastive", "sigmoid", "caption", "masked", "dash")}
+    weights = {name: getattr(objectives, name) for name in objectives.NAMES}
     return {
         "trained_on": sorted({*seen["subject"], *before.get("trained_on", ())}),
         "sites": sorted({*seen["site"].drop_nulls(), *before.get("sites", ())}),

@@ -56,11 +56,13 @@ class Model:
 class Objectives:
     """Weights of the losses; 0 leaves one out."""
 
+    NAMES: ClassVar[tuple[str, ...]] = ("contrastive", "sigmoid", "caption", "masked", "dash", "steps")
     contrastive: float = _knob(1.0, "signal against text, softmax both ways", 0)
     sigmoid: float = _knob(0.0, "signal against text, each pair alone (SigLIP)", 0)
     caption: float = _knob(0.0, "the caption's words from the signal; from scratch it needs sizes.decoder_layers", 0)
     masked: float = _knob(0.1, "what hidden patches hold", 0)
     dash: float = _knob(0.1, "two disjoint halves of an epoch's sensors against each other; not for SleepLM", 0)
+    steps: float = _knob(0.0, "each two seconds against words for an event: in it or beside it; not for SleepLM", 0)
     balance: bool = _knob(True, "sigmoid: a text's positives weigh as much as its negatives")
     hide_rows: float = _knob(0.5, "share of the epochs in which patches are hidden", 0, 1)
     hide_patches: float = _knob(0.3, "share of their patches, in runs of three", 0.01, 0.9)
@@ -74,6 +76,7 @@ class Objectives:
 class Sampling:
     """What a batch is drawn from."""
 
+    nights: int = _knob(0, "recordings that a batch is drawn from, as many epochs of each; 0: from all alike", 0)
     texts_per_epoch: int = _knob(2, "texts drawn for each epoch of a batch; other epochs may match them too", 1)
     full_share: float = _knob(0.5, "of them full captions, the others one to three facts", 0, 1)
     balance: int = _knob(32, "short texts added to a batch, as rare as they come", 0)
@@ -217,7 +220,7 @@ class TrainConfig:
         """`BadInput` where keys that are right alone do not make a run together."""
         _ = self.small
         chosen = self.objectives
-        if not any((chosen.contrastive, chosen.sigmoid, chosen.caption, chosen.masked, chosen.dash)):
+        if not any(getattr(chosen, name) for name in chosen.NAMES):
             raise BadInput("objectives: all weights are 0; give at least one, such as contrastive = 1.0")
         if not (self.schedule.steps or self.schedule.minutes or self.schedule.epochs_seen):
             raise BadInput("schedule: no end; say steps, minutes or epochs_seen")

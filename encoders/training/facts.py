@@ -65,7 +65,7 @@ def _intervals(cuts: Sequence[float]) -> tuple[str, ...]:
 
 SLOTS: Final = _slots()
 INDEX: Final = {slot.name: number for number, slot in enumerate(SLOTS)}
-FACTS_VERSION: Final = hashlib.sha256(repr((2, SLOTS)).encode()).hexdigest()[:12]  # 2: of the rules below
+FACTS_VERSION: Final = hashlib.sha256(repr((3, SLOTS)).encode()).hexdigest()[:12]  # 3: of the rules here and in moments
 
 
 def fact_bits(

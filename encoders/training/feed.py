@@ -109,8 +109,19 @@ class Feed:
         share, count = self._sampling.share_real, count or self._batch
         if share and len(real) and len(simulated):
             some = round(share * count)
-            return rng.permutation(np.concatenate([rng.choice(real, some), rng.choice(simulated, count - some)]))
-        return rng.choice(self._split.trained, count)
+            drawn = [rng.choice(real, some), self._of_nights(simulated, count - some, rng)]
+            return rng.permutation(np.concatenate(drawn))
+        return self._of_nights(self._split.trained, count, rng)
+
+    def _of_nights(self, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+        """So many of these epochs; where asked for, of few nights, so that a caption meets others of its own night."""
+        if not (nights := self._sampling.nights):
+            return rng.choice(rows, count)
+        rows = np.sort(rows)
+        of = self._store.recording[rows]
+        night = np.resize(of[rng.integers(len(rows), size=min(nights, count))], count)
+        first, last = np.searchsorted(of, night), np.searchsorted(of, night, side="right")
+        return rng.permutation(rows[first + (rng.random(count) * (last - first)).astype(np.int64)])
 
     def at(self, step: int) -> tuple[Signals, Said]:
         """What that step is made from."""
@@ -127,6 +138,7 @@ class Feed:
             drawn.claims,
             bits,
             self._told[store.recording[rows]],
+            store.moments[rows],
             people_of(store.people, store.recording[rows]),
         )
         return replace(self.signals(rows[mine]), rows=torch.arange(len(rows))[mine]), said

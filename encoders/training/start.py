@@ -104,6 +104,8 @@ class SleepLMStart(Start):
                 f"objectives.dash = {chosen.dash:g}: {start} has no mask for absent sensors, half of them would be "
                 "learnt as flat lines; say dash = 0"
             )
+        if chosen.steps:
+            raise BadInput(f"objectives.steps = {chosen.steps:g}: {start} gives no vectors of steps; say steps = 0")
         try:
             self.weights: Weights = find_weights(source_of(start) or "")
         except BadInput as wrong:

@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from encoders.models.small.decoder import PAD
 from encoders.models.small.patches import STEPS
+from encoders.models.small.tower import Encoded
 from encoders.training.augment import two_subsets
 from encoders.training.config import Objectives
 from encoders.training.facts import INDEX, Bits, answerable, matches
+from encoders.training.moments import step_matches
 from encoders.training.objectives import (
     People,
     caption_cross_entropy,
@@ -54,8 +56,9 @@ class Said:
     """The whole batch of B epochs in words, the same on every process.
 
     `bits` uint32 (B, slots) is what is known of each epoch, `told` uint32 (B,) the stages whose epochs its recording
-    holds, `people` whose they are; `claims` uint32 (T, slots) what each text says, `sentences` (S, 384) its words (for
-    SleepLM ids of the whole text), `owner` (S,) the text of each.
+    holds, `moments` uint32 (B, STEPS) which events fill each step, `people` whose they are; `claims` uint32 (T, slots)
+    what each text says, `sentences` (S, 384) its words (for SleepLM ids of the whole text), `owner` (S,) the text of
+    each.
     """
 
     sentences: Tensor
@@ -63,6 +66,7 @@ class Said:
     claims: Bits
     bits: Bits
     told: NDArray[np.uint32]
+    moments: Bits
     people: People
 
     def to(self, device: torch.device) -> "Said":
@@ -86,6 +90,11 @@ class Said:
         found[(stage != 0) & (stage & told[:, None] == 0)] = np.nan
         return torch.from_numpy(found).to(rows.device)
 
+    def moments_of(self, rows: Tensor) -> Tensor:
+        """Which texts are true of which steps of them, (n, STEPS, T) as `moments.step_matches` has it."""
+        at = rows.cpu().numpy()
+        return torch.from_numpy(step_matches(self.bits[at], self.moments[at], self.claims)).to(rows.device)
+
 
 class Step(nn.Module):
     """The model with its objectives; a batch gives the losses, unweighted and by name.
@@ -99,11 +108,7 @@ class Step(nn.Module):
         self.model = model
         self.spoken = spoken
         self.chosen = chosen
-        self.weights = {
-            name: getattr(chosen, name)
-            for name in ("contrastive", "sigmoid", "caption", "masked", "dash")
-            if getattr(chosen, name)
-        }
+        self.weights = {name: getattr(chosen, name) for name in chosen.NAMES if getattr(chosen, name)}
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """The weighted sum that is made small."""
@@ -126,16 +131,20 @@ class Step(nn.Module):
             hide = _holes(present, chosen, generator)
         encoded = self.model.signals(signals.x[order], present, signals.night[order], hide)
         losses: dict[str, Tensor] = {}
-        if "contrastive" in self.weights or "sigmoid" in self.weights:
-            vectors, rows, there = gathered(encoded.vector), gathered(signals.rows[order]), gathered(present)
+        scale, bias = self.model.scale, self.model.logit_bias
+        if self.weights.keys() & {"contrastive", "sigmoid", "steps"}:
             texts = self.model.texts(said.sentences, said.owner, len(said.claims))
+        if self.weights.keys() & {"contrastive", "sigmoid"}:
+            vectors, rows, there = gathered(encoded.vector), gathered(signals.rows[order]), gathered(present)
             matches = said.matches(rows, there)
             if "contrastive" in self.weights:
-                losses["contrastive"] = contrastive(vectors, texts, matches, scale=self.model.scale)
+                losses["contrastive"] = contrastive(vectors, texts, matches, scale=scale)
             if "sigmoid" in self.weights:
-                losses["sigmoid"] = sigmoid(
-                    vectors, texts, matches, scale=self.model.scale, bias=self.model.logit_bias, balance=chosen.balance
-                )
+                losses["sigmoid"] = sigmoid(vectors, texts, matches, scale=scale, bias=bias, balance=chosen.balance)
+        if "steps" in self.weights:  # of this process' own share
+            assert isinstance(encoded, Encoded)  # SleepLM has no vectors of steps, and its start refuses the weight
+            moments = said.moments_of(signals.rows[order]).flatten(0, 1)
+            losses["steps"] = sigmoid(encoded.steps.flatten(0, 1), texts, moments, scale=scale, bias=bias, balance=True)
         if "caption" in self.weights and self.spoken and self.model.decoder is not None:
             split = int(whole.sum())
             ids = self.spoken.ids(said.known(signals.rows[whole], present[:split])).to(present.device)

@@ -16,6 +16,7 @@ from torch import Tensor
 from encoders.errors import BadInput
 from encoders.models.sleeplm import READS
 from encoders.models.small.inputs import FLOOR, NIGHT, POWERS, SPREAD, TAILS, VERSION, WAVES
+from encoders.models.small.patches import STEPS
 from encoders.training.facts import FACTS_VERSION, SLOTS, answerable
 from encoders.vocabulary import CHANNELS, EPOCH_SAMPLES
 
@@ -85,6 +86,11 @@ class EpochStore:
         """What is known of every epoch."""
         bits = _stacked(self.folders, "bits.npy", np.zeros((0, len(SLOTS)), np.uint32))
         return answerable(bits, np.broadcast_to(_READ, (len(bits), len(CHANNELS)))) if self.sleeplm else bits
+
+    @cached_property
+    def moments(self) -> NDArray[np.uint32]:
+        """Which events fill each step of every epoch, `(n, STEPS)`."""
+        return _stacked(self.folders, "moments.npy", np.zeros((0, STEPS), np.uint32))
 
     def rows_of(self, recordings: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """The epochs of some rows of `people`."""

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from encoders.models.small.inputs import NIGHT, VERSION
+from encoders.models.small.patches import STEPS
 from encoders.training.facts import FACTS_VERSION, INDEX, SLOTS
+from encoders.training.moments import EVENT_SLOTS
 from encoders.training.texts import SentenceBank
 from encoders.training.wordings import all_sentences
 from encoders.vocabulary import CHANNELS, EPOCH_SAMPLES
@@ -35,6 +37,8 @@ def write_cache(
     np.save(out / "sleeplm.npy", np.concatenate([np.load(out / "x.npy")[:, :9], codes], 1))
     np.save(out / "night.npy", rng.standard_normal((len(CHANNELS), NIGHT)).astype(np.float32))
     np.save(out / "bits.npy", bits)
+    aroused = np.where(bits[:, INDEX["arousal"]] == 2, np.uint32(1 << EVENT_SLOTS.index(INDEX["arousal"])), 0)
+    np.save(out / "moments.npy", (aroused[:, None] * (np.arange(STEPS) < 3)).astype(np.uint32))
     row = {
         "recording": recording, "subject": subject, "site": site, "age": 30.0 + seed, "sex": "FM"[seed % 2],
         "simulated": simulated, "epochs": EPOCHS, "stages_told": None, "scorer": "truth", "inputs": VERSION,

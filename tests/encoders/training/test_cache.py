@@ -17,6 +17,7 @@ from encoders.training import cache
 from encoders.training.cache import EpochStore, build_cache, renew_facts
 from encoders.training.facts import INDEX, SLOTS, STAGE_LEVELS
 from encoders.training.labels import read_truth
+from encoders.training.moments import EVENT_SLOTS
 from encoders.training.people import Person, read_people
 from encoders.vocabulary import KINDS
 
@@ -69,6 +70,18 @@ def test_labels_are_what_happened_not_what_was_marked(nights: Path, built: Path)
         filled = truth["arousal_s"].to_numpy()
         assert (bits[filled >= 3.01, INDEX["arousal"]] == 2).all() and (bits[filled == 0, INDEX["arousal"]] == 1).all()
         assert (bits[:, INDEX["snoring"]] > 0).mean() > 0.9  # noted by no technician, known to the simulator
+
+
+def test_moments_are_those_of_the_events(nights: Path, built: Path) -> None:
+    store = EpochStore(built)
+    arousal = 1 << EVENT_SLOTS.index(INDEX["arousal"])
+    for number, folder in enumerate(store.folders):
+        truth = pl.read_parquet(nights / f"{folder.name}.truth-events.parquet").filter(pl.col("name") == "arousal")
+        middle_s = 1.0 + 2.0 * np.arange(60 * 15)[:, None]  # of every step of the half hour
+        start_s, stop_s = (truth[column].to_numpy() for column in ("start_s", "stop_s"))
+        inside = ((start_s <= middle_s) & (middle_s <= stop_s)).any(axis=1)
+        found = (store.moments[store.rows_of([number])].reshape(-1) & arousal) != 0
+        assert (found == inside).mean() > 0.99 and found.any()  # but where an end lies in the middle of a step
 
 
 def test_a_truth_is_a_scoring_of_all_kinds(nights: Path) -> None:

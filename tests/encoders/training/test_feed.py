@@ -120,6 +120,16 @@ def test_a_share_of_each_batch_is_real(store: EpochStore, tiny_bank: SentenceBan
         assert (~simulated).sum() == 2
 
 
+def test_a_batch_can_be_of_few_nights(store: EpochStore, tiny_bank: SentenceBank) -> None:
+    feed = feed_of(store, tiny_bank, {"sampling": {"nights": 2}})
+    nights = [np.unique(store.recording[feed.rows(step)], return_counts=True) for step in range(20)]
+    assert all(len(which) <= 2 for which, _ in nights) and all(sum(count) == 8 for _, count in nights)
+    assert {count for which, each in nights if len(which) == 2 for count in each} == {4}  # as many of each
+    trained = set(store.recording[split_store(store, Data()).trained])
+    assert {which for pair, _ in nights for which in pair} == trained
+    assert np.array_equal(feed.rows(3), feed_of(store, tiny_bank, {"sampling": {"nights": 2}}).rows(3))
+
+
 def test_only_the_sensors_named_are_looked_at(store: EpochStore, tiny_bank: SentenceBank) -> None:
     signals, _ = feed_of(store, tiny_bank, {"data": {"channels": ["ECG", "EEG_C3"]}}).at(0)
     seen = signals.present.any(0)

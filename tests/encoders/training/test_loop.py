@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from encoders.errors import BadInput
 from encoders.models import load_encoder
-from encoders.training.config import Optimiser, Schedule, TrainConfig
+from encoders.training.config import Objectives, Optimiser, Schedule, TrainConfig
 from encoders.training.journal import read_log
 from encoders.training.loop import Trained, done_of, rate_of, train
 from encoders.training.state import CHECKPOINT
@@ -184,8 +184,8 @@ def test_lora_moves_no_bias_and_leaves_a_plain_model(tmp_path: Path, config, run
 
 
 def test_each_objective_can_be_trained_alone(tmp_path: Path, config, run: Runs) -> None:
-    for name in ("contrastive", "sigmoid", "caption", "masked", "dash"):
-        weights = dict.fromkeys(("contrastive", "sigmoid", "caption", "masked", "dash"), 0.0) | {name: 1.0}
+    for name in Objectives.NAMES:
+        weights = dict.fromkeys(Objectives.NAMES, 0.0) | {name: 1.0}
         sizes = SIZES | ({"decoder_layers": 1} if name == "caption" else {})
         alone = config.but({"objectives": weights, "model": {"sizes": sizes}, "schedule": {"steps": 2}})
         found = run(alone, tmp_path / name).figures

@@ -286,6 +286,7 @@ def test_half_precision_trains_too(tmp_path: Path, config: TrainConfig, run: Run
 @pytest.mark.parametrize(
     ("table", "said"),
     [
+        ({"objectives": {"steps": 0.5}}, r"objectives\.steps = 0\.5: .* no vectors of steps; say steps = 0"),
         ({"objectives": {"dash": 0.1}}, r"objectives\.dash = 0\.1: .* no mask for absent sensors.*dash = 0"),
         ({"model": {"start": "sleeplm:random"}}, "random weights have learnt nothing"),
         ({"model": {"start": "sleeplm:/nowhere.pt"}}, r"model\.start: /nowhere\.pt: no such checkpoint"),
