@@ -261,7 +261,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 def _fingerprint(job: _Job) -> str:
     """Of the files' sizes and times of change, and of all else that decides what is read from them."""
-    files = sorted({*job.source.paths, *job.source.annotations, *truth_files(job.source)})
+    files = sorted({*job.source.paths, *job.source.annotations, *truth_files(job.source.paths[0])})
     said = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr((said, CACHE_VERSION, VERSION, job.keep_unusable)).encode()).hexdigest()[:16]
 

@@ -28,10 +28,9 @@ class Labels:
     notes: tuple[str, ...] = ()
 
 
-def truth_files(source: Source) -> tuple[Path, ...]:
-    """The tables of a simulated recording, stages and events; () where they do not lie beside its file."""
-    first = source.paths[0]
-    tables = tuple(first.with_name(first.stem + ending) for ending in (_STAGES, _EVENTS))
+def truth_files(signals: Path) -> tuple[Path, ...]:
+    """The tables of a simulated recording, stages and events; () where they do not lie beside its (first) file."""
+    tables = tuple(signals.with_name(signals.stem + ending) for ending in (_STAGES, _EVENTS))
     return tables if all(path.is_file() for path in tables) else ()
 
 
@@ -39,7 +38,7 @@ def read_labels(source: Source, recording: Recording) -> Labels:
     """The truth if there is one: training is to rest on what happened, not on how somebody marked it. Else what was
     scored, the default scorer first; a scoring that can't be read costs the scoring, and is named in `notes`.
     """
-    if tables := truth_files(source):
+    if tables := truth_files(source.paths[0]):
         return Labels((read_truth(*tables),), TRUTH_NOTES)
     refused: list[tuple[Path | None, str]] = []
     found = read_annotations(source.annotations, recording.clock(), cohort=recording.cohort, refused=refused)

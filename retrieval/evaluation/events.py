@@ -32,6 +32,7 @@ from retrieval.evaluation.figures import Figure, interval
 from retrieval.evaluation.labelled import Codes, Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import able, load_sensors, usable
+from retrieval.evaluation.simulated import CEILING, TRUTH, true_frame
 from retrieval.truth import OVERLAP_S
 from retrieval.zeroshot import PromptTask, load_tasks, presence_scores
 
@@ -42,12 +43,14 @@ def measure_events(sample: Sample, *, seed: int = 0) -> list[Figure]:
     """AUC and average precision of each kind of event; kinds that nobody scored, or that never happened, have none.
 
     Beside the encoder: chance; the measure that shows the kind where there is one, and the encoder's AUC less its, on
-    the epochs where it is known; the measures with kNN; the captions less their part stage_event.
+    the epochs where it is known; the measures with kNN; the captions less their part stage_event; of simulated nights
+    their truth, which is no rival but a ceiling.
     """
     truths = list(event_truths(sample))
     if not truths:
         return []
     space = caption_space(sample) if sample.cohort else None
+    true = true_frame(sample)
     figures: list[Figure] = []
     for truth in truths:
         judge = EventJudge(sample, truth, seed)
@@ -66,6 +69,9 @@ def measure_events(sample: Sample, *, seed: int = 0) -> list[Figure]:
             figures += judge.by_scores(KNN, chances[:, 1])
         if space is not None:
             figures += judge.by_scores(CAPTIONS, presence_scores(space[0], truth.task, space[1]), note=CAPTIONS_NOTE)
+        if true is not None:
+            seconds = true[f"{truth.task.event}_s"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            figures += judge.by_scores(TRUTH, seconds, note=f"seconds of it; {CEILING}")
     return figures
 
 

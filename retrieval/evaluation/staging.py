@@ -30,6 +30,7 @@ from retrieval.evaluation.figures import ONE_SUBJECT, Figure, interval
 from retrieval.evaluation.labelled import Codes, Labelled
 from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import able
+from retrieval.evaluation.simulated import CEILING, TRUTH, true_frame
 from retrieval.evaluation.stager import INSTALL, YASA, installed, yasa_stages
 from retrieval.scorers import AUTO
 from retrieval.smoothing import load_transitions, smooth_nights, usual_temperature
@@ -68,6 +69,8 @@ def measure_staging(
     else:
         figures.append(Figure(TASK, "macro-F1", KNN, None, 0, 1, note=f"{ONE_SUBJECT}: neighbours must be others'"))
     figures += judge.wake_by_delta()
+    if (true := true_frame(sample)) is not None:
+        figures += judge.by_codes(TRUTH, _codes(true["stage"], truth.task), note=CEILING)
     return figures + (judge.by_yasa() if yasa and sample.cohort else [])
 
 
@@ -81,8 +84,7 @@ def stage_task(encoder: Encoder) -> PromptTask:
 def stage_truth(sample: Sample) -> Labelled:
     """What the scorer said of each epoch, in labels of the encoder's staging task."""
     task, frame = stage_task(sample.encoder), sample.frame
-    number = {value: list(task.labels).index(label) for value, label in task.means().items()}
-    codes = frame["stage"].replace_strict(number, default=-1, return_dtype=pl.Int64).to_numpy().copy()
+    codes = _codes(frame["stage"], task)
     by_program = np.zeros(len(codes), bool)
     if "stage_source" in frame.columns:  # a stager's marks are no truth to hold another against
         by_program = frame["stage_source"].fill_null("").str.starts_with(AUTO).to_numpy() & (codes >= 0)
@@ -96,6 +98,12 @@ def stage_truth(sample: Sample) -> Labelled:
         without_a_usable_sensor=int(blind.sum()),
     )  # fmt: skip
     return Labelled(task, codes, note)
+
+
+def _codes(stages: pl.Series, task: PromptTask) -> Codes:
+    """The number of each stage's label in the task, -1 for what is none of them."""
+    number = {value: list(task.labels).index(label) for value, label in task.means().items()}
+    return stages.replace_strict(number, default=-1, return_dtype=pl.Int64).to_numpy().copy()
 
 
 def stage_scores(
