@@ -1,9 +1,11 @@
 """Train the default encoder.   torchrun --nproc-per-node 4 scripts/train_default.py --preset gpu --out runs/small
 CPU only, one hour:             python scripts/train_default.py --preset cpu --out runs/small-cpu
 With real nights as well:       ... --real FOLDER (re-packed UCDDB; subjects 002 to 008 are trained on, no other)
+Weights that are there, trained on with other people: ... --start sleepsearch-small --seed 60001
 
 Simulates nights (they and their cache take most of the time and 45 MB a night under --work), trains, and says where the
-weights are. The same call goes on where a killed one ended. The seeds and sites are fixed: SEEDS, SITES, UNSEEN_SITES.
+weights are. The same call goes on where a killed one ended. Seeds and sites are fixed unless given: SEEDS, SITES,
+UNSEEN_SITES.
 """
 
 import argparse
@@ -16,12 +18,13 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from encoders.errors import BadInput
 from encoders.models.small.inputs import VERSION
 from encoders.simulation import simulate
 from encoders.training.cache import CACHE_VERSION, build_cache, renew_facts
-from encoders.training.config import TrainConfig, preset
+from encoders.training.config import SCRATCH, TrainConfig, preset
 from encoders.training.facts import FACTS_VERSION
 from encoders.training.real import TRAIN, cache_ucddb
 
@@ -34,6 +37,7 @@ UNSEEN_SITES = ("hmc-like", "ccshs-like", "isruc-like")  # for tests alone
 NIGHTS = {"cpu": 180, "gpu": 540}
 CHOOSE_NIGHTS = 18
 HOURS = 8.0
+STARTED_LR = 0.0006  # of weights that are trained on: at the presets' rate they first forget
 CHUNK = len(SITES)  # nights that lie on the disk as EDF at one time, for each worker
 SEED_STEP = 10  # between chunks: 50001, 50011, ... never meets another use's seed
 
@@ -45,14 +49,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder of the cached nights; default: OUT-nights")
     parser.add_argument("--real", type=Path, help="folder of the re-packed UCDDB nights")
     parser.add_argument("--minutes", type=float, help="of training; default: the preset's")
+    parser.add_argument("--start", default=SCRATCH, help="weights to begin with, as in [model] start; default: none")
+    parser.add_argument("--seed", type=int, default=SEEDS["train"], help="of the nights to train on, and of the run")
     parser.add_argument("--nights", type=int, help="to train on; default: the preset's")
     parser.add_argument("--hours", type=float, default=HOURS, help="length of a night")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that simulate")
     args = parser.parse_args()
     work = args.work or args.out.with_name(f"{args.out.name}-nights")
     try:
-        chosen = configured(preset(args.preset), work, args.real, args.minutes)
-        cache_all(work, args.nights or NIGHTS[args.preset], args.hours, args.real, args.workers)
+        chosen = configured(preset(args.preset), args, work)
+        cache_all(work, args.seed, args.nights or NIGHTS[args.preset], args.hours, args.real, args.workers)
         folder = run(chosen, args.out)
     except BadInput as wrong:
         sys.exit(f"train_default: {wrong}")
@@ -61,11 +67,16 @@ def main() -> None:
     say(f"weights: {folder} (as an encoder: trained:{folder})")
 
 
-def configured(config: TrainConfig, work: Path, real: Path | None, minutes: float | None) -> TrainConfig:
+def configured(config: TrainConfig, args: argparse.Namespace, work: Path) -> TrainConfig:
     """The recipe with its data: subjects of another seed are looked at, none of the training seed is kept apart."""
-    cache = [str((work / "train").resolve())] + ([str((work / "real").resolve())] if real else [])
+    cache = [str((work / "train").resolve())] + ([str((work / "real").resolve())] if args.real else [])
     data = {"cache": cache, "validation": [str((work / "choose").resolve())], "validation_share": 0.0}
-    changed = {"data": data} | ({"schedule": {"minutes": minutes}} if minutes else {})
+    changed: dict[str, Any] = {"data": data, "model": {"start": args.start}, "run": {"seed": args.seed}}
+    if args.start != SCRATCH:
+        changed["model"]["sizes"] = {}  # come with the weights
+        changed["optimiser"] = {"lr": STARTED_LR}
+    if args.minutes:
+        changed["schedule"] = {"minutes": args.minutes, "epochs_seen": 0}
     return config.but(changed)
 
 
@@ -82,16 +93,18 @@ def run(config: TrainConfig, out: Path) -> Path:
     return trained.folder
 
 
-def cache_all(work: Path, nights: int, hours: float, real: Path | None, workers: int) -> None:
+def cache_all(work: Path, seed: int, nights: int, hours: float, real: Path | None, workers: int) -> None:
     """The nights to train on, those to look at and the real ones, cached; once, by the first process of torchrun."""
-    said = json.dumps([SEEDS, SITES, nights, CHOOSE_NIGHTS, hours, str(real), CACHE_VERSION, VERSION, FACTS_VERSION])
+    said = json.dumps(
+        [SEEDS, seed, SITES, nights, CHOOSE_NIGHTS, hours, str(real), CACHE_VERSION, VERSION, FACTS_VERSION]
+    )
     ready = work / f"ready-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     while os.environ.get("RANK", "0") != "0" and not ready.exists():
         time.sleep(2)
     if ready.exists():
         return
     work.mkdir(parents=True, exist_ok=True)
-    simulate_cached(work / "train", SEEDS["train"], nights, hours, workers)
+    simulate_cached(work / "train", seed, nights, hours, workers)
     simulate_cached(work / "choose", SEEDS["choose"], CHOOSE_NIGHTS, hours, workers)
     if real:
         cache_ucddb(real, work / "real", TRAIN)

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk
-from ui.web.files import uploaded
+from ui.web.files import LARGEST_GB, uploaded
 from ui.web.jobs import Progress
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST = 8  # nights at once
 KEPT_S = 3600.0
-LARGEST_MB = 200
 
 
 @dataclass(slots=True)
@@ -61,10 +60,10 @@ class Inbox:
             if name in ("", ".", ".."):
                 raise BadInput("a file has no name; give an EDF or BDF file.")
             paths.append(Path(shutil.move(path, Path(held.folder.name) / name)))
-        size_mb = sum(p.stat().st_size for p in paths) / 1e6
+        size_gb = sum(p.stat().st_size for p in paths) / 1e9
         try:
-            if size_mb > LARGEST_MB:
-                raise BadInput(f"{size_mb:.0f} MB; at most {LARGEST_MB} MB can be read here.")
+            if size_gb > LARGEST_GB:
+                raise BadInput(f"{size_gb:.1f} GB; at most {LARGEST_GB} GB can be read here.")
             self._make_room()
         except BadInput:
             held.close()

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ui.web.desk import Desk, answering
-from ui.web.inbox import LARGEST_MB, Inbox
+from ui.web.files import LARGEST_GB
+from ui.web.inbox import Inbox
 
 if TYPE_CHECKING:
     from retrieval import Cohort, Hit
@@ -25,7 +26,7 @@ def build(desk: Desk) -> None:
     room = Room(desk)
     scripts = ("strip.js", "words_parts.js", "words_nights.js", "words_file.js", "words.js")
     gr.HTML(
-        html_template=text("words.html"), js_on_load="".join(map(text, scripts)), elem_id="words", mb=LARGEST_MB,
+        html_template=text("words.html"), js_on_load="".join(map(text, scripts)), elem_id="words", gb=LARGEST_GB,
         apply_default_css=False,
         server_functions=answering([
             room.words_list, room.words_when, room.words_night, room.words_epoch, room.words_said, room.words_near,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.ui.web.conftest import served
 from tests.ui.web.looking import fits
+from ui.web.files import LARGEST_GB
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -144,7 +145,9 @@ def test_a_cancelled_ingest_keeps_what_was_read_and_goes_on_later(
     _recordings(page, 8)
 
 
-def test_dropped_files_are_added_and_can_be_looked_at(grown: tuple[Path, str], page: "Page", nights: Path) -> None:
+def test_dropped_files_are_added_and_can_be_looked_at(
+    grown: tuple[Path, str], page: "Page", nights: Path, tmp_path: Path
+) -> None:
     from retrieval import Cohort
 
     root, address = grown
@@ -152,6 +155,11 @@ def test_dropped_files_are_added_and_can_be_looked_at(grown: tuple[Path, str], p
     page.locator(".co-adding summary").click()
     name = sorted(p.stem for p in nights.glob("sim*.edf"))[1]
     files = [p for p in nights.glob(f"{name}*") if p.suffix != ".parquet"] + [nights / "subjects.csv"]
+    huge = tmp_path / "huge.edf"
+    with huge.open("wb") as file:
+        file.truncate(LARGEST_GB * 1024**3 + 1)  # holes: it takes no room on the disk
+    page.locator(".co-files").set_input_files(str(huge))
+    page.locator(".co-report").get_by_text("huge.edf has 2.0 GB; a page takes files of up to 2 GB").wait_for()
     page.locator(".co-files").set_input_files(files)
     page.locator(".co-report").get_by_text(f"{len(files)} files are here").wait_for(timeout=SLOW_MS)
     page.locator(".co-add").get_by_role("button", name="add", exact=True).click()

@@ -14,7 +14,8 @@ from tests.encoders.models.conftest import tiny_sleeplm
 from tests.ui.web.conftest import served
 from tests.ui.web.looking import SIZES, fits
 from ui.web.desk import Desk
-from ui.web.inbox import LARGEST_MB, Inbox
+from ui.web.files import LARGEST_GB
+from ui.web.inbox import Inbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -140,11 +141,11 @@ def test_a_file_that_is_not_in_the_cohort_is_told_and_forgotten(
     broken, large = tmp_path / "broken.edf", tmp_path / "large.edf"
     broken.write_bytes(strange[0].read_bytes()[:900])
     with large.open("wb") as file:
-        file.truncate((LARGEST_MB + 1) * 1_000_000)
+        file.truncate(LARGEST_GB * 10**9 + 1)
     page.locator("#wd-file").set_input_files(str(broken))
     page.locator(".wd-status.wd-wrong", has_text="broken.edf").wait_for()
     page.locator("#wd-file").set_input_files(str(large))
-    page.locator(".wd-status.wd-wrong", has_text="at most 200 MB").wait_for()
+    page.locator(".wd-status.wd-wrong", has_text="at most 2 GB").wait_for()
 
 
 CARRIED = """([files]) => {
@@ -226,6 +227,12 @@ def test_uploads_make_room_and_only_uploads_are_read(
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     inbox = Inbox(Desk(web_cohort), most=1, kept_s=600.0)
+    huge = tmp_path / "huge.edf"
+    with huge.open("wb") as file:
+        file.truncate(LARGEST_GB * 10**9 + 10**8)
+    with pytest.raises(BadInput, match=r"2\.1 GB; at most 2 GB"):
+        inbox.take([{"path": str(huge), "name": "huge.edf"}])
+    assert not huge.exists()  # what is refused does not stay either
     with pytest.raises(BadInput, match="was not uploaded here"):
         inbox.take([{"path": str(strange[0]), "name": "n.edf"}])
     tokens = []

@@ -1,5 +1,5 @@
 // A file that is not in the cohort: sent, read with progress, shown, forgotten.
-const MB = Number(element.querySelector(".wd").dataset.mb);
+const GB = Number(element.querySelector(".wd").dataset.gb);
 const drop = element.querySelector(".wd-drop"), chooser = element.querySelector("#wd-file");
 const progress = element.querySelector(".wd-progress"), foreign = element.querySelector(".wd-foreign");
 
@@ -7,7 +7,7 @@ const progress = element.querySelector(".wd-progress"), foreign = element.queryS
 async function bring(files) {
   const size = files.reduce((sum, file) => sum + file.size, 0) / 1e6;
   if (!files.length) return;
-  if (size > MB) return say(`${size.toFixed(0)} MB: at most ${MB} MB can be read here. Larger nights: sleepsearch ingest.`, true);
+  if (size > GB * 1000) return say(`${size.toFixed(0)} MB: at most ${GB} GB can be read here. Larger nights: sleepsearch ingest.`, true);
   try {
     waitFor(`sending ${size.toFixed(0)} MB`);
     const sent = [];
