@@ -2,9 +2,11 @@
 
 Exact pair: each epoch looks for its own caption in a gallery, and each caption for its epoch. A caption that others
 share can't be told from theirs: equal scores count at the worst rank, and the share of captions that are not unique is
-said. By facts: a caption, or a prompt that names a stage and events, looks for other people's epochs; one is relevant
-when its stage and its set of events are the same. An event that was not scored in one of the two decides nothing: it is
-not asked where the caption could not know it, and an epoch that can't answer is left out.
+said, and with it what an encoder that knows every fact would reach. Captions in unseen wording are seldom alike in
+their letters and often in what they say: there it is the facts that are compared. By facts: a caption, or a prompt that
+names a stage and events, looks for other people's epochs; one is relevant when its stage and its set of events are the
+same. An event that was not scored in one of the two decides nothing: it is not asked where the caption could not know
+it, and an epoch that can't answer is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +59,9 @@ def measure_retrieve(sample: Sample, *, seed: int = 0, captions: Sequence[str] |
         from encoders.training.facts import INDEX
         from encoders.training.texts import unseen_captions
 
-        unseen = unseen_captions(known_facts(sample.frame, tuple(INDEX)), seed)
-        figures += _exact_pairs(sample, "captions in unseen wording", unseen, np.arange(len(sample)), seed)
+        facts = known_facts(sample.frame, tuple(INDEX))
+        unseen = unseen_captions(facts, seed)
+        figures += _exact_pairs(sample, "captions in unseen wording", unseen, np.arange(len(sample)), seed, facts)
     figures += _by_facts(sample, texts, seed)
     return figures
 
@@ -87,16 +90,19 @@ def worst_ranks(queries: Embedded, items: Embedded) -> Rows:
     return ranks
 
 
-def _exact_pairs(sample: Sample, wording: str, texts: Sequence[str], rows: Rows, seed: int) -> Iterator[Figure]:
+def _exact_pairs(
+    sample: Sample, wording: str, texts: Sequence[str], rows: Rows, seed: int, facts: NDArray[np.uint32] | None = None
+) -> Iterator[Figure]:
+    """`facts` `(len(sample), slots)`: what captions say, where their letters differ though they say the same."""
     told = rows[[texts[row] != "" for row in rows]] if len(rows) else rows
     n = len(told)
     if n < 2:
         return
     said = [texts[row] for row in told]
     signals, words = sample.vectors[told], sample.texts(said)
-    _, same = np.unique(said, return_inverse=True)
+    same = np.unique(said if facts is None else facts[told], return_inverse=True, axis=0)[1].reshape(-1)
     shared = float((np.bincount(same)[same] > 1).mean())
-    unique = f"{shared:.1%} of these {n:,} captions are not unique"
+    unique = f"{shared:.1%} of these {n:,} captions are not unique" + ("" if facts is None else " in what they say")
     subjects = np.array(sample.frame["subject"][told].to_list())
     for size in sorted({min(size, n) for size in GALLERIES}):
         order = np.random.default_rng([seed, size]).permutation(n)
@@ -116,8 +122,12 @@ def _exact_pairs(sample: Sample, wording: str, texts: Sequence[str], rows: Rows,
             for name, chance, of_ranks in _scores(size):
                 measure = f"{name} {direction}, {size:,} {wording}"
                 found = interval(_of(ranks[asked], of_ranks), subjects[asked].tolist(), seed=seed)
-                best = of_ranks(alike[asked]) if direction == "signal to caption" else of_ranks(np.ones(1, np.int64))
-                note = "; ".join(filter(None, (found.note, unique, left_out(epochs_without_a_caption=len(rows) - n))))
+                mixed = facts is not None or direction == "signal to caption"
+                best = of_ranks(alike[asked]) if mixed else of_ranks(np.ones(1, np.int64))
+                at_best = f"every fact known: {best:.3g}"
+                note = "; ".join(
+                    filter(None, (found.note, unique, at_best, left_out(epochs_without_a_caption=len(rows) - n)))
+                )
                 people = len(set(subjects[asked]))
                 yield Figure(TASK, measure, _method(sample), found.value, len(asked), people, found.low, found.high,
                              chance, note=note, detail=detail | {"best_possible": best})  # fmt: skip

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from encoders.training.facts import INDEX
+from retrieval.evaluation.fields import known_facts
 from retrieval.evaluation.figures import ONE_SUBJECT, Figure
 from retrieval.evaluation.retrieve import KINDS, evenly, measure_retrieve, precision_at, worst_ranks
 from retrieval.evaluation.sample import Sample
@@ -114,6 +116,20 @@ def test_one_subject_alone_is_said_and_gets_intervals_by_blocks(told_sample: Sam
         if figure.method != "chance":
             assert ONE_SUBJECT in figure.note and figure.subjects == 1
     assert any(figure.low is not None for figure in found)
+
+
+def test_no_encoder_can_tell_epochs_apart_that_say_the_same_in_other_words(
+    told: dict[tuple[str, str], Figure], told_sample: Sample
+) -> None:
+    for direction in ("signal to caption", "caption to signal"):
+        unseen = told[f"R@10 {direction}, 900 captions in unseen wording", "zero-shot"]
+        facts = known_facts(told_sample.frame, tuple(INDEX))
+        _, which, count = np.unique(facts, axis=0, return_inverse=True, return_counts=True)
+        alike = count[which.reshape(-1)]
+        assert np.isclose(unseen.detail["best_possible"], (alike <= 10).mean()) and unseen.detail["best_possible"] < 1
+        assert np.isclose(unseen.detail["not_unique"], (alike > 1).mean())
+        assert f"every fact known: {unseen.detail['best_possible']:.3g}" in unseen.note
+        assert unseen.value is not None and unseen.value <= unseen.detail["best_possible"]
 
 
 def test_captions_of_another_wording_take_the_place_of_the_canonical_ones(told_sample: Sample) -> None:
