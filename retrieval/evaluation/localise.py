@@ -1,7 +1,7 @@
 """Where in an epoch an event lies, in seconds: the words of the event against each short step of the signals.
 
-Asked of epochs with exactly one event of a kind. A step's likeness is how much nearer it lies to the words for the
-event than to those for its absence; the stretch found is that of `retrieval.occlusion`. Baselines: the whole epoch, and
+Asked of epochs with exactly one event of a kind. A step's likeness is its cosine with the words for the event, and the
+stretch found is that of `retrieval.occlusion`, both as `locate` has them. Baselines: the whole epoch, and
 chance: a stretch of the events' median length laid at random. In some of the epochs the stretch and the sensor named
 are taken away again: that must cost more than taking others. Encoders without vectors of steps are left out with a
 note.
@@ -24,7 +24,7 @@ from retrieval.evaluation.sample import Sample
 from retrieval.evaluation.sensors import load_sensors
 from retrieval.occlusion import Spans, check_seconds, check_sensors, stretches, tells_steps
 from retrieval.truth import OVERLAP_S
-from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, label_vectors, presence_scores
+from retrieval.zeroshot import PRESENT, PromptTask, label_vectors
 
 TASK = "localisation"
 _SECONDS, _SENSOR, _SHOWS = "named seconds matter", "named sensor matters", "named sensor shows it"
@@ -61,11 +61,11 @@ def measure_localise(sample: Sample, *, seed: int = 0) -> list[Figure]:
     figures: list[Figure] = []
     for task, own, true in alone:
         vectors = steps[np.searchsorted(rows, own)]
-        likeness = presence_scores(vectors.reshape(-1, vectors.shape[2]), task, sample.texts)
+        likeness = vectors @ _present(task, sample)
         length = float(np.median(true[:, 1] - true[:, 0]))
         start = rng.uniform(0.0, EPOCH_S - length, len(own))
         spans = {
-            "zero-shot": stretches(likeness.reshape(vectors.shape[:2])),
+            "zero-shot": stretches(likeness),
             "whole epoch": np.tile([0.0, EPOCH_S], (len(own), 1)),
             "chance": np.stack([start, start + length], axis=1),
         }
@@ -90,9 +90,7 @@ class _Checks:
         at = np.flatnonzero(np.isin(here, self.rows))
         if not len(at):
             return
-        labels = list(self.task.labels)
-        vectors = label_vectors(self.task, sample.texts)
-        direction = vectors[labels.index(PRESENT)] - vectors[labels.index(ABSENT)]
+        direction = _present(self.task, sample)
         seconds = check_seconds(sample.encoder, epochs[at], stretches(steps[at] @ direction), direction, steps.shape[1])
         sensors = check_sensors(sample.encoder, epochs[at], direction)
         wanted = {channel for members in self.task.sensors for channel in members}
@@ -116,6 +114,12 @@ class _Checks:
             at = interval(lambda draw, said=said: float(said[draw].mean()), subjects, seed=seed)  # type: ignore[misc]
             yield Figure(TASK, f"{self.task.name} {name}", "zero-shot", at.value, len(rows), len(set(subjects)), at.low,
                          at.high, base, note="; ".join(filter(None, (at.note, _SAYS[name]))))  # fmt: skip
+
+
+def _present(task: PromptTask, sample: Sample) -> NDArray[np.float32]:
+    """The vector `(dim,)` of the words for an event."""
+    found: NDArray[np.float32] = label_vectors(task, sample.texts)[list(task.labels).index(PRESENT)]
+    return found
 
 
 def _figures(name: str, method: str, found: Spans, true: Spans, subjects: list[str], seed: int) -> Iterator[Figure]:

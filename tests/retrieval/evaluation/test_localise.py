@@ -128,15 +128,17 @@ def test_what_was_named_is_taken_away_again(monkeypatch: pytest.MonkeyPatch) -> 
 def test_stretches_are_those_of_a_slow_twin() -> None:
     rng = np.random.default_rng(0)
     cosine = rng.normal(size=(200, STEPS))
-    cosine[:50] = np.round(cosine[:50])  # with ties
     for row, (start, stop) in zip(cosine, stretches(cosine), strict=True):
-        bar = (row.max() + row.mean()) / 2
-        first = last = int(row.argmax())
-        while first > 0 and row[first - 1] >= bar:
-            first -= 1
-        while last < STEPS - 1 and row[last + 1] >= bar:
-            last += 1
-        assert (start, stop) == pytest.approx((2.0 * first, 2.0 * (last + 1)))
+        worth = row - (row.min() + 0.4 * (row.max() - row.min()))
+        sums = {(i, j): worth[i:j].sum() for i in range(STEPS) for j in range(i + 1, STEPS + 1)}
+        first, last = max(sums, key=lambda at: sums[at])
+        assert (start, stop) == pytest.approx((2.0 * first, 2.0 * last))
+    assert (stretches(np.zeros((3, STEPS), np.float32))[:, 1] > 0).all()  # where nothing differs it is some stretch
+
+
+def test_a_weak_step_does_not_cut_a_stretch() -> None:
+    likeness = np.array([[0, 0, 1, 1, 0.2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]], float)
+    assert stretches(likeness).tolist() == [[4.0, 14.0]]
 
 
 def test_overlap_counts_shared_seconds_over_all() -> None:
