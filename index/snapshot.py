@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from index.arrays import Array, Arrays
 from index.catalog import COLLECTIONS, JOINS, live_ids, quoted, select, view_columns
 from index.engines import choose, engines_info
 from index.errors import BadVectors, DamagedCohort, UnknownSpace
@@ -50,6 +51,8 @@ class _State:
     note: str | None
     con: duckdb.DuckDBPyConnection
     rows: dict[tuple[str, str], Rows]
+    arrays: Arrays
+    ids: Ids | None = None  # of the epochs; filled when first asked for
     live: dict[tuple[str, str], Ids | None] = field(default_factory=dict)  # live positions; None: every row
     engines: dict[tuple[str, str, str], Engine] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)  # of the view; filled when first asked for
@@ -138,6 +141,11 @@ class Snapshot:
         """Columns of the view `epochs` and their DuckDB types: what a filter may name."""
         return dict(_columns(self._state))
 
+    def own_columns(self) -> set[str]:
+        """Those of them that are of the epoch itself, not of its night, person or recording."""
+        known = _columns(self._state)
+        return {column for column in known if self._state.shown.get(column, ("", ""))[0] == "e"}
+
     def narrowest(self, expressions: Sequence[str], ids: Sequence[int] | None = None) -> str:
         """What to select these expressions from: `epoch_rows`, with those of the view's other tables that they name.
 
@@ -163,6 +171,49 @@ class Snapshot:
         joins = " ".join(JOINS[table] for table in ("recordings", "subjects", "nights") if table[0] in aliases)
         listed = "".join(f", {alias}.{quoted(name)} AS {quoted(column)}" for column, (alias, name) in others.items())
         return f"(SELECT e.*{listed} FROM {base} e {joins})"
+
+    # ---- every epoch at once
+
+    @property
+    def ids(self) -> Ids:
+        """Ascending ids of all epochs: row n of every array of `arrays` is the n-th of them."""
+        state = self._state
+        if state.ids is None:
+            state.ids = live_ids(state.con.cursor(), "signal")
+        return state.ids
+
+    def arrays(self, expressions: Sequence[str], *, source: str | None = None, keep: bool = True) -> list[Array]:
+        """What trusted SQL over the view says of each epoch, in the order of `ids`, read-only.
+
+        BOOLEAN as int8, other whole numbers as they are, -1: null; decimals with NaN. source: with an `epoch_id`, to
+        read in the view's stead. keep: in a large cohort as files of the cache, for the next process too.
+        """
+        source = source or self.narrowest(expressions)
+        wanted = {sql: sql for sql in expressions}
+        found = self._state.arrays.get(self._state.con.cursor(), self.ids, wanted, source, keep=keep)
+        return [found[sql] for sql in expressions]
+
+    def kept(self, name: str, make: Callable[[], Array]) -> Array:
+        """What `make` gives of this snapshot, from the cache where it is there; `name` says all it depends on."""
+        return self._state.arrays.made(name, self.ids, make)
+
+    def recordings(self) -> tuple[list[str], Array]:
+        """The names of the recordings, ascending, and for each epoch which of them it is of, int32."""
+        names = self.sql("SELECT recording FROM recordings ORDER BY recording")["recording"].to_list()
+        number = "(SELECT recording, (row_number() OVER (ORDER BY recording) - 1)::INTEGER AS number FROM recordings)"
+        (of,) = self.arrays(["number"], source=f"(FROM epoch_rows JOIN {number} USING (recording))")
+        return names, of
+
+    def captions(self) -> tuple[Ids, Array]:
+        """Ascending ids of the captions, and for each epoch the place of its own among them, int32; -1: it has none."""
+        ids = live_ids(self._state.con.cursor(), "caption")
+
+        def places() -> Array:
+            (of,) = self.arrays(["caption_id"], keep=False)
+            at = np.searchsorted(ids, of).astype(np.int32)
+            return np.where(np.append(ids, -1)[at] == of, at, np.int32(-1)) if len(ids) else np.full(len(of), -1)
+
+        return ids, self.kept("places of captions", places)
 
     def rows(self, where: str | None = None, *, time_limit_s: float = TIME_LIMIT_S) -> Ids:
         """Ascending ids of the epochs that match a user's expression (None: all); InvalidFilter in one line."""
@@ -280,7 +331,7 @@ def _load(layout: Layout) -> _State:
                 f"{path.relative_to(layout.root)} can't be opened ({str(error).splitlines()[0]}). Ingest into a new "
                 f"folder: sleepsearch ingest SOURCE --cohort DIR"
             ) from None
-        return _State(manifest, note, con, rows)
+        return _State(manifest, note, con, rows, Arrays(layout.arrays(manifest.catalog["sha256"])))
     raise AssertionError("unreachable")
 
 

@@ -6,7 +6,6 @@ are those of the signals where the cohort has an encoder that reads them, else t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 
 from encoders.captions import load_measures, load_nights
 from encoders.models import Encoder
-from encoders.vocabulary import SLEEP_STAGES
 from index import Snapshot
-from retrieval.night_numbers import NIGHTS_AT_ONCE, in_parts
+from retrieval.by_night import nights
+from retrieval.night_numbers import NIGHTS_AT_ONCE, STAGES, Staged
 
-GROUPS = ("W", *SLEEP_STAGES, "all")
+GROUPS = (*STAGES, "all")
 FEWEST = 10  # epochs of a stage, for a mean of it
 # What says more of the recording than of the sleep.
 _NO_LIKENESS = {"lights_off_s", "lights_on_s", "unscored_min", "tib_min", "oximetry_h"}
@@ -50,40 +49,36 @@ def vectors_for(encoder: Encoder, reader: Encoder | None) -> Vectors:
 
 def epochs_of(snapshot: Snapshot, recordings: Sequence[str]) -> pl.DataFrame:
     """`recording epoch_id start_s caption_id` of these nights, in order of time."""
-    return snapshot.sql(
-        "SELECT recording, epoch_id, start_s, caption_id FROM epoch_rows JOIN names USING (recording) "
-        "ORDER BY recording, start_s",
-        names=pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}),
-    )
+    known, (captions,) = nights(snapshot), snapshot.arrays(["caption_id"])
+    rows = known.rows_of(np.sort(known.numbers(recordings)))
+    names = np.array(known.names, dtype=object)[known.of[rows]]
+    return pl.DataFrame(
+        {"recording": pl.Series(names, dtype=pl.String), "epoch_id": snapshot.ids[rows], "start_s": known.start_s[rows],
+         "caption_id": captions[rows]}
+    )  # fmt: skip
 
 
-def pool(snapshot: Snapshot, vectors: Vectors, stages: pl.DataFrame, recordings: Sequence[str]) -> Floats:
+def pool(snapshot: Snapshot, vectors: Vectors, stages: Staged, recordings: Sequence[str]) -> Floats:
     """The mean vector of each night in each of GROUPS, float32 `(nights, groups, dim)`.
 
     NaN for fewer than FEWEST epochs. `stages` as `stages_of` gives them. Nights are read in parts: memory stays small.
     """
     from scipy.sparse import csr_array
 
-    names = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}).with_row_index("night")
-    rows = (
-        snapshot.sql(
-            "SELECT night, epoch_id, caption_id FROM epoch_rows JOIN names USING (recording) ORDER BY night, start_s",
-            names=names,
-        )
-        .join(stages.select("epoch_id", "stage"), on="epoch_id", how="left", maintain_order="left")
-        .with_columns(pl.col("stage").fill_null(""))
-    )
-    edges = np.searchsorted(rows["night"].to_numpy(), [*range(0, len(recordings), NIGHTS_AT_ONCE), len(recordings)])
+    known_nights = nights(snapshot)
+    numbers = known_nights.numbers(recordings)
+    (captions,) = snapshot.arrays(["caption_id"])
     found = []
-    for part, (start, stop) in zip(in_parts(recordings), pairwise(edges.tolist()), strict=True):
-        own = rows[start:stop]
+    for at in range(0, len(recordings), NIGHTS_AT_ONCE):
+        part = numbers[at : at + NIGHTS_AT_ONCE]
+        rows = known_nights.rows_of(part)
+        own = pl.DataFrame({"epoch_id": snapshot.ids[rows], "caption_id": captions[rows]})
         values = vectors.of(snapshot, own)
         known = np.isfinite(values).all(axis=1)
-        night = own["night"].to_numpy().astype(np.int64) % NIGHTS_AT_ONCE
-        stage = own["stage"].to_numpy()
+        night, stage = np.repeat(np.arange(len(part)), known_nights.count[part]), stages.codes[rows]
         means = np.full((len(part), len(GROUPS), values.shape[1]), np.nan, np.float32)
         for g, group in enumerate(GROUPS):
-            of = np.flatnonzero(known & ((stage == group) | (group == "all")))
+            of = np.flatnonzero(known & ((stage == g) | (group == "all")))
             counts = np.bincount(night[of], minlength=len(part))
             belongs = csr_array((np.ones(len(of), np.float32), (night[of], np.arange(len(of)))), (len(part), len(of)))
             enough = counts >= FEWEST

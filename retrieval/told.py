@@ -5,40 +5,59 @@ Stages are those of `night_numbers.stages_of`. What else a task of prompts.toml 
 epoch that was scored is never told otherwise.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from encoders.captions import Concept
 from encoders.models import Encoder
 from index import Snapshot
+from retrieval.by_night import nights
 from retrieval.concepts import usable_sql
 from retrieval.remembered import remembered
-from retrieval.spaces import public_name
 from retrieval.zeroshot import ABSENT, PRESENT, epoch_scores, load_tasks, nearest
 
-_STAGES = "stages of the night"  # beside the ids of concepts
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Of every epoch: `there` int8, -1 where it was scored, no sensor is usable or the encoder can't say, and a `grade`
+    on a scale of its own that says how clearly, NaN for stages."""
+
+    there: NDArray[np.int8]
+    grade: NDArray[np.float64]
 
 
-def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
-    """`epoch_id there grade` of unscored epochs with a usable sensor; None where the encoder can't say.
-
-    `grade` says how clearly, on a scale of its own; null for stages. What was found is kept for the next question.
-    """
+def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | None:
+    """What an encoder says of unscored epochs with a usable sensor; None where it can't. Kept for the next question."""
     of = _stage if concept.kind == "stage" else _presence
-    return remembered(snapshot, (reader.space, concept.id), lambda: of(snapshot, reader, concept))
+
+    def make() -> Told | None:
+        found = of(snapshot, reader, concept)
+        if found is None:
+            return None
+        known = Told(np.full(len(snapshot.ids), -1, np.int8), np.full(len(snapshot.ids), np.nan))
+        rows = np.searchsorted(snapshot.ids, found["epoch_id"].to_numpy())
+        known.there[rows] = found["there"].cast(pl.Int8).fill_null(-1).to_numpy()
+        known.grade[rows] = found["grade"].fill_null(np.nan).to_numpy()
+        return known
+
+    return remembered(snapshot, (reader.space, concept.id), make)
 
 
 def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
-    from retrieval.night_numbers import stages_of
+    from retrieval.night_numbers import STAGES, stages_of
 
-    by_reader = pl.col("staged_by") == public_name(reader)
-    stages = remembered(snapshot, (reader.space, _STAGES), lambda: stages_of(snapshot, reader).filter(by_reader))
-    if not stages.height or concept.scored is None:
+    stages = stages_of(snapshot, reader)
+    rows = nights(snapshot).rows_of(np.flatnonzero(stages.told))
+    rows = rows[stages.codes[rows] >= 0]
+    if not len(rows) or concept.scored is None:
         return None
-    values = sorted(set(stages["stage"]))
-    rows = ", ".join(f"('{value}')" for value in values)
-    held = snapshot.sql(f"SELECT stage, ({concept.scored})::BOOLEAN AS there FROM (VALUES {rows}) AS stages(stage)")
-    found = stages.select("epoch_id", "stage").join(held, on="stage", how="left")
+    values = ", ".join(f"('{value}')" for value in STAGES)
+    held = snapshot.sql(f"SELECT stage, ({concept.scored})::BOOLEAN AS there FROM (VALUES {values}) AS stages(stage)")
+    found = pl.DataFrame({"epoch_id": snapshot.ids[rows], "stage": stages.names(rows)})
+    found = found.join(held, on="stage", how="left", maintain_order="left")
     return found.select("epoch_id", "there", pl.lit(None, pl.Float64).alias("grade"))
 
 
