@@ -150,7 +150,7 @@ class Snapshot:
         """What to select these expressions from: `epoch_rows`, with those of the view's other tables that they name.
 
         The same rows as the view `epochs` has, which joins all of them by text and takes DuckDB long to plan. ids: of
-        these epochs alone, found by their row numbers: else DuckDB reads each column of every epoch, text included.
+        these epochs alone, each looked up by itself: DuckDB then reads only the blocks in which they lie.
         """
         state = self._state
         text = " ".join(expressions).lower()
@@ -159,8 +159,10 @@ class Snapshot:
         base = "epoch_rows"
         if ids is not None:
             these = ", ".join(str(int(i)) for i in ids) or "NULL"
-            found = f"SELECT rowid FROM epoch_rows WHERE epoch_id IN ({these})"
-            base = f"(SELECT * FROM epoch_rows WHERE rowid IN ({found}))"
+            own = {"recording", "night_row"} | {c for c in wanted if state.shown.get(c, ("",))[0] == "e"}
+            listed = ", ".join(map(quoted, sorted(own)))
+            each = (f"SELECT {listed} FROM epoch_rows WHERE epoch_id = {int(i)}" for i in ids)
+            base = f"({' UNION ALL '.join(each)})" if len(ids) else "(FROM epoch_rows WHERE FALSE)"
         if not wanted <= state.shown.keys():
             return "epochs" if ids is None else f"(SELECT * FROM epochs WHERE epoch_id IN ({these}))"
         others = {column: state.shown[column] for column in wanted if state.shown[column][0] != "e"}

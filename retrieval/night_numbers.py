@@ -151,9 +151,10 @@ def _aggregates(snapshot: Snapshot, stages: Staged, wanted: dict[str, str]) -> d
     begin = known.over(np.minimum, np.where(asleep == 1, row, len(row)), len(row))
     following = np.append(stages.codes[1:], np.int8(-1))
     following[known.first[known.count > 0] + known.count[known.count > 0] - 1] = -1
+    by_code = pl.Series([*STAGES, None], dtype=pl.Enum(STAGES))
     frame = pl.DataFrame(
         {column: pl.Series(values, nan_to_null=True) for column, values in zip(needed, held, strict=True)}
-        | {"number": known.of, "sleep_stage": _enum(stages.codes), "next_stage": _enum(following),
+        | {"number": known.of, "sleep_stage": by_code[stages.codes], "next_stage": by_code[following],
            "asleep": pl.Series(asleep == 1).set(pl.Series(asleep < 0), None), "begun": row >= begin[known.of]}
     )  # fmt: skip
     listed = ", ".join(f"{sql} AS {name}" for name, sql in wanted.items())
@@ -163,7 +164,3 @@ def _aggregates(snapshot: Snapshot, stages: Staged, wanted: dict[str, str]) -> d
         found[name] = np.full(len(known.names), np.nan)
         found[name][table["number"].to_numpy()] = table[name].fill_null(np.nan).to_numpy()
     return found
-
-
-def _enum(codes: NDArray[np.int8]) -> pl.Series:
-    return pl.Series(codes.astype(np.uint32)).set(pl.Series(codes < 0), None).cast(pl.Enum(STAGES))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from index import Snapshot
+from retrieval.by_night import Nights, nights
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +24,34 @@ class Outline:
 
 def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline]:
     """The outlines of these recordings, by id; what the cohort does not have is no key."""
-    wanted = pl.DataFrame({"recording": list(dict.fromkeys(recordings))}, schema={"recording": pl.String})
-    nights = snapshot.sql(
+    known = nights(snapshot)
+    have = set(known.names)
+    names = [name for name in dict.fromkeys(recordings) if name in have]
+    wanted = pl.DataFrame({"recording": names}, schema={"recording": pl.String})
+    lengths = snapshot.sql(
         "SELECT recording, duration_s, start_clock_s FROM recordings JOIN wanted USING (recording)", wanted=wanted
     )
-    # By row numbers, so that of all other nights nothing but their names is read.
-    # A stretch goes on while the stage stays and the next epoch begins where the last one stopped.
-    runs = snapshot.sql(
-        """WITH own AS (SELECT recording, start_s, stop_s, coalesce(stage, 'unscored') AS stage
-                        FROM epoch_rows
-                        WHERE rowid IN (SELECT rowid FROM epoch_rows SEMI JOIN wanted USING (recording))),
-           marked AS (SELECT *, (stage IS DISTINCT FROM lag(stage) OVER night
-                                 OR start_s IS DISTINCT FROM lag(stop_s) OVER night)::INT AS fresh
-                      FROM own WINDOW night AS (PARTITION BY recording ORDER BY start_s)),
-           numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY recording ORDER BY start_s) AS run FROM marked)
-        SELECT recording, min(start_s) AS start_s, max(stop_s) AS stop_s, any_value(stage) AS stage
-        FROM numbered GROUP BY recording, run ORDER BY recording, start_s""",
-        wanted=wanted,
-    )
-    by_night: dict[str, list[tuple[float, float, str]]] = {}
-    for name, start_s, stop_s, stage in runs.iter_rows():
-        by_night.setdefault(name, []).append((start_s, stop_s, stage))
+    by_night = {name: _stretches(snapshot, known, number) for name, number in zip(names, known.numbers(names), strict=True)}
     return {
-        name: Outline(name, duration_s, start_clock_s, tuple(by_night.get(name, ())))
-        for name, duration_s, start_clock_s in nights.iter_rows()
+        name: Outline(name, duration_s, start_clock_s, by_night[name])
+        for name, duration_s, start_clock_s in lengths.iter_rows()
     }
+
+
+def _stretches(snapshot: Snapshot, known: Nights, number: int) -> tuple[tuple[float, float, str], ...]:
+    """A night's stages: a stretch goes on while the stage stays and the next epoch begins where the last one stopped."""
+    rows = known.rows_of([number])
+    if not len(rows):
+        return ()
+    # A night's epochs have ids in a row, so that DuckDB reads no other's.
+    epochs = snapshot.sql(
+        f"SELECT start_s, stop_s, coalesce(stage, 'unscored') AS stage FROM epoch_rows WHERE epoch_id BETWEEN "
+        f"{snapshot.ids[rows[0]]} AND {snapshot.ids[rows[-1]]} ORDER BY start_s"
+    )
+    found: list[tuple[float, float, str]] = []
+    for start_s, stop_s, stage in epochs.iter_rows():
+        if found and found[-1][1:] == (start_s, stage):
+            found[-1] = (found[-1][0], stop_s, stage)
+        else:
+            found.append((start_s, stop_s, stage))
+    return tuple(found)
