@@ -19,8 +19,8 @@ from index.errors import BadVectors, DamagedCohort, UnknownSpace
 from index.filters import READER_CONFIG, TIME_LIMIT_S, matching_rows
 from index.labels import Labels
 from index.layout import Layout, Manifest, by_collection, check_whole, folder_bytes, published, read_cohort_toml
-from index.ranking import Clock, Engine, search
-from index.segments import Ids, Rows, Vectors
+from index.ranking import Clock, Engine, products, search
+from index.segments import Ids, Rows, Vectors, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +283,20 @@ class Snapshot:
             order = np.argsort(here)
             at = np.searchsorted(here[order], wanted, side="right") - 1
             known = here[order][at] == wanted
-            out[known] = rows.take(positions[order][at[known]])
+            out[known] = widened(rows.take(positions[order][at[known]]))
         return out
+
+    def products(self, space: str, collection: str, query: Vectors, ids: Ids) -> Vectors:
+        """float32 (n,) inner products with the rows of ascending ids; NaN where one is dead, has no vector or a zero
+        one. For what needs the score of every row: `search` finds the best sooner."""
+        state = self._state
+        rows = _rows(state, space, collection)
+        positions, live = rows.positions(ids), _live(state, space, collection)
+        if live is not None:
+            positions = np.intersect1d(positions, live, assume_unique=True)
+        found = np.full(len(ids), np.nan, dtype=np.float32)
+        found[np.searchsorted(ids, rows.ids[positions])] = products(rows, np.asarray(query, np.float32), positions)
+        return found
 
     # ---- what it is
 

@@ -46,7 +46,6 @@ from retrieval.relations import Relation, Run, evaluate, long_enough
 from retrieval.search import WORDS_FLOOR, standardised
 
 LEVELS = ("epoch", "night")
-_AT_ONCE = 65_536  # vectors that are held in memory
 NEAREST = 0.1  # of the epochs of a night, whose likeness to words counts: a night is about what it has some of
 
 
@@ -310,28 +309,21 @@ class _Table:
     def _nearest(self, encoder: Encoder, collection: str, text: str) -> tuple[dict[str, float], float]:
         """The mean cosine of each night's nearest tenth, and the best of all; nights without vectors are no keys."""
         query = np.asarray(encoder.embed_texts([text]), np.float32)[0]
-        key = "caption_id" if collection == "caption" else "epoch_id"
-        rows = self.snapshot.sql(
-            f"SELECT night, {key} AS id FROM epoch_rows JOIN names USING (recording)",
-            names=self.frame.select("recording").with_row_index("night"),
-        )
-        ids = rows["id"].unique().sort()
-        cosines = [
-            self._cosines(encoder, collection, ids[at : at + _AT_ONCE], query) for at in range(0, len(ids), _AT_ONCE)
-        ]
-        near = pl.DataFrame({"id": ids, "near": np.concatenate(cosines) if cosines else np.zeros(0)})
-        rows = rows.join(near, on="id").drop_nans("near").select("night", "near")
+        rows = self._rows.rows_of(np.sort(self._numbers()))
+        if collection == "caption":
+            captions, place = self.snapshot.captions()
+            some, of = np.unique(place[rows], return_inverse=True)
+            near = self.snapshot.products(encoder.space, collection, query, captions[some])[of]
+        else:
+            rows = np.sort(rows)
+            near = self.snapshot.products(encoder.space, collection, query, self.snapshot.ids[rows])
+        rows = pl.DataFrame({"night": self._rows.of[rows], "near": near.astype(np.float64)}).drop_nans("near")
         count = pl.max_horizontal(1, (NEAREST * pl.len()).round(mode="half_to_even")).cast(pl.Int64)
         of_night = rows.group_by("night").agg(
             tenth=pl.col("near").sort(descending=True).head(count).mean(), best=pl.col("near").max()
         )
-        names = self.frame["recording"][of_night["night"].to_list()].to_list()
-        nights = dict(zip(names, of_night["tenth"].to_list(), strict=True))
-        return nights, float(of_night["best"].max() or -1.0) if of_night.height else -1.0  # type: ignore[arg-type]
-
-    def _cosines(self, encoder: Encoder, collection: str, ids: pl.Series, query: NDArray[np.float32]) -> NDArray[Any]:
-        vectors = self.snapshot.vectors(encoder.space, collection, ids.to_numpy())
-        return np.where(np.any(vectors, axis=1), vectors @ query, np.nan)
+        tenths = {self._rows.names[n]: near for n, near in of_night.select("night", "tenth").iter_rows()}
+        return tenths, float(of_night["best"].max() or -1.0) if of_night.height else -1.0  # type: ignore[arg-type]
 
     def _leave_out(self, unknown: pl.Expr, channels: Sequence[Sequence[str]], scorable: bool) -> None:
         """Drop nights that cannot answer, and count them by the reason that most of all would change it: the sensor is

@@ -7,6 +7,7 @@ import polars as pl
 
 from index import Snapshot
 from retrieval.by_night import Nights, nights
+from retrieval.night_numbers import stages_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,13 @@ def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline
     known = nights(snapshot)
     have = set(known.names)
     names = [name for name in dict.fromkeys(recordings) if name in have]
-    wanted = pl.DataFrame({"recording": names}, schema={"recording": pl.String})
     lengths = snapshot.sql(
-        "SELECT recording, duration_s, start_clock_s FROM recordings JOIN wanted USING (recording)", wanted=wanted
+        "SELECT recording, duration_s, start_clock_s FROM recordings SEMI JOIN wanted USING (recording)",
+        wanted=pl.DataFrame({"recording": names}, schema={"recording": pl.String}),
     )
-    by_night = {name: _stretches(snapshot, known, number) for name, number in zip(names, known.numbers(names), strict=True)}
+    numbers = dict(zip(names, known.numbers(names), strict=True))
     return {
-        name: Outline(name, duration_s, start_clock_s, by_night[name])
+        name: Outline(name, duration_s, start_clock_s, _stretches(snapshot, known, numbers[name]))
         for name, duration_s, start_clock_s in lengths.iter_rows()
     }
 
@@ -41,15 +42,10 @@ def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline
 def _stretches(snapshot: Snapshot, known: Nights, number: int) -> tuple[tuple[float, float, str], ...]:
     """A night's stages: a stretch goes on while the stage stays and the next epoch begins where the last one stopped."""
     rows = known.rows_of([number])
-    if not len(rows):
-        return ()
-    # A night's epochs have ids in a row, so that DuckDB reads no other's.
-    epochs = snapshot.sql(
-        f"SELECT start_s, stop_s, coalesce(stage, 'unscored') AS stage FROM epoch_rows WHERE epoch_id BETWEEN "
-        f"{snapshot.ids[rows[0]]} AND {snapshot.ids[rows[-1]]} ORDER BY start_s"
-    )
+    (stops_s,) = snapshot.arrays(["stop_s"])
+    stages = stages_of(snapshot, None).names(rows).fill_null("unscored")
     found: list[tuple[float, float, str]] = []
-    for start_s, stop_s, stage in epochs.iter_rows():
+    for start_s, stop_s, stage in zip(known.start_s[rows].tolist(), stops_s[rows].tolist(), stages, strict=True):
         if found and found[-1][1:] == (start_s, stage):
             found[-1] = (found[-1][0], stop_s, stage)
         else:
