@@ -97,7 +97,7 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
 
 
 def products(rows: Rows, query: Vectors, positions: Ids) -> Vectors:
-    """float32 inner products of these positions, in their order; NaN for a row of zeros. Scanned in parts at once."""
+    """float32 inner products of these positions, in their order, scanned in parts at once."""
     found = np.empty(len(positions), dtype=np.float32)
 
     def scan(part: tuple[int, int]) -> None:
@@ -107,8 +107,6 @@ def products(rows: Rows, query: Vectors, positions: Ids) -> Vectors:
             np.matmul(widened(rows.take(at), buffer), query, out=found[start : start + len(at)])
 
     in_parts(scan, len(positions))
-    nothing = np.flatnonzero(found == 0)
-    found[nothing[~rows.take(positions[nothing]).any(axis=1)]] = np.nan
     return found
 
 

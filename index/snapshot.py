@@ -287,8 +287,8 @@ class Snapshot:
         return out
 
     def products(self, space: str, collection: str, query: Vectors, ids: Ids) -> Vectors:
-        """float32 (n,) inner products with the rows of ascending ids; NaN where one is dead, has no vector or a zero
-        one. For what needs the score of every row: `search` finds the best sooner."""
+        """float32 (n,) inner products with the rows of ascending ids; NaN where one is dead or has no
+        vector. For what needs the score of every row: `search` finds the best sooner."""
         state = self._state
         rows = _rows(state, space, collection)
         positions, live = rows.positions(ids), _live(state, space, collection)

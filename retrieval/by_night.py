@@ -80,6 +80,16 @@ def _nights(snapshot: Snapshot) -> Nights:
     return Nights(names, of, epoch, start_s, first, count)
 
 
+def placed(snapshot: Snapshot, rows: Array) -> pl.DataFrame:
+    """`epoch_id recording epoch start_s` of these rows, in their order."""
+    known = nights(snapshot)
+    names = np.array(known.names, dtype=object)[known.of[rows]]
+    return pl.DataFrame(
+        {"epoch_id": snapshot.ids[rows], "recording": pl.Series(names, dtype=pl.String),
+         "epoch": known.epoch[rows].astype(np.int64), "start_s": known.start_s[rows]}
+    )  # fmt: skip
+
+
 def by_recording(snapshot: Snapshot, columns: Sequence[str]) -> pl.DataFrame:
     """`number` and what SQL says of each recording by its nights, person and itself: one row for each of its nights, in
     their order. No column of an epoch may be named."""

@@ -16,7 +16,7 @@ from encoders.models import Encoder
 from encoders.vocabulary import EPOCH_S, STEP_CHANNELS
 from index import Snapshot
 from retrieval.asked import Fact, Filter, Question
-from retrieval.by_night import Array, nights
+from retrieval.by_night import Array, nights, placed
 from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql, usable_sql
 from retrieval.relations import Found, Pair, Run, evaluate, long_enough
 from retrieval.remembered import remembered
@@ -46,12 +46,8 @@ class Judged:
 
     def shown(self, snapshot: Snapshot, chosen: Array) -> pl.DataFrame:
         """`epoch_id recording epoch start_s`, and what is said of each hit, of the chosen places among the rows."""
-        known, rows = nights(snapshot), self.rows[chosen]
-        names = np.array(known.names, dtype=object)
-        frame = pl.DataFrame(
-            {"epoch_id": snapshot.ids[rows], "recording": pl.Series(names[known.of[rows]], dtype=pl.String),
-             "epoch": known.epoch[rows].astype(np.int64), "start_s": known.start_s[rows]}
-        )  # fmt: skip
+        rows = self.rows[chosen]
+        frame = placed(snapshot, rows)
         for n in range(len(self.question.facts)):
             which, scored, extent, heard = (self.columns[f"{c}{n}"][chosen] for c in ("which", "truth", "extent", "told"))
             frame = frame.with_columns(

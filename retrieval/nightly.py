@@ -317,7 +317,8 @@ class _Table:
         else:
             rows = np.sort(rows)
             near = self.snapshot.products(encoder.space, collection, query, self.snapshot.ids[rows])
-        rows = pl.DataFrame({"night": self._rows.of[rows], "near": near.astype(np.float64)}).drop_nans("near")
+        known = np.isfinite(near) & (near != 0)  # a vector of zeros is of an epoch of which nothing is known
+        rows = pl.DataFrame({"night": self._rows.of[rows[known]], "near": near[known].astype(np.float64)})
         count = pl.max_horizontal(1, (NEAREST * pl.len()).round(mode="half_to_even")).cast(pl.Int64)
         of_night = rows.group_by("night").agg(
             tenth=pl.col("near").sort(descending=True).head(count).mean(), best=pl.col("near").max()

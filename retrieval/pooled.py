@@ -16,7 +16,7 @@ from encoders.captions import load_measures, load_nights
 from encoders.models import Encoder
 from index import Snapshot
 from retrieval.by_night import nights
-from retrieval.night_numbers import NIGHTS_AT_ONCE, STAGES, Staged
+from retrieval.night_numbers import NIGHTS_AT_ONCE, STAGES, Staged, stages_of
 
 GROUPS = (*STAGES, "all")
 FEWEST = 10  # epochs of a stage, for a mean of it
@@ -122,14 +122,27 @@ def night_measures(snapshot: Snapshot, recordings: Sequence[str], only: Sequence
     own = [c for c in of_nights if only is None and c in known]
     numeric = [c for c in load_measures() if known.get(c) in ("DOUBLE", "FLOAT") and c in (only or load_measures())]
     numeric = [c for c in numeric if c not in own]  # the lowest SpO2 is a number of both
-    asleep = "coalesce(nullif(stage, 'unscored') <> 'W', TRUE)"
-    means = "".join(f", avg({c}) FILTER ({asleep}) AS {c}" for c in numeric)
-    table = snapshot.sql(
-        f"SELECT e.*{''.join(f', n.{c}' for c in own)} FROM "
-        f"(SELECT recording{means} FROM epoch_rows GROUP BY recording) e JOIN nights n USING (recording)"
+    means = pl.DataFrame(
+        snapshot.kept(f"means in sleep of {numeric}", lambda: _means(snapshot, numeric)), numeric, nan_to_null=True
+    ).with_columns(pl.Series("recording", nights(snapshot).names, dtype=pl.String))
+    table = means.select("recording", *numeric).join(
+        snapshot.sql(f"SELECT {', '.join(['recording', *own])} FROM nights"), on="recording", maintain_order="left"
     )
     order = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String})
     return order.join(table, on="recording", how="left", maintain_order="left")
+
+
+def _means(snapshot: Snapshot, names: Sequence[str]) -> Floats:
+    """`(recordings, measures)`: each measure's mean over the epochs of a recording that are not scored awake."""
+    known = nights(snapshot)
+    asleep = stages_of(snapshot, None).codes != STAGES.index("W")
+    found = np.full((len(known.names), len(names)), np.nan)
+    for n, values in enumerate(snapshot.arrays([f"{name}::FLOAT" for name in names])):
+        there = asleep & ~np.isnan(values)
+        counts = known.over(np.add, there.astype(np.int64), 0)
+        sums = known.over(np.add, np.where(there, values, np.float32(0)).astype(np.float64), 0.0)
+        found[:, n] = np.divide(sums, counts, out=found[:, n], where=counts > 0)
+    return found
 
 
 def measure_gaps(table: pl.DataFrame, night: int) -> tuple[Floats, int]:

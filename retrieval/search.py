@@ -148,16 +148,6 @@ def rank(
     return ranked(best_of(score, rows, most), engine, score=score, **values)
 
 
-def placed(snapshot: Snapshot, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, in their order, with the `recording epoch start_s` of their `epoch_id`."""
-    known, at = nights(snapshot), np.searchsorted(snapshot.ids, rows["epoch_id"].to_numpy())
-    names = np.array(known.names, dtype=object)
-    return rows.with_columns(
-        pl.Series("recording", names[known.of[at]], pl.String), pl.Series("epoch", known.epoch[at].astype(np.int64)),
-        pl.Series("start_s", known.start_s[at]),
-    )  # fmt: skip
-
-
 def best_of(score: NDArray[np.float64], ids: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
     """Places of the best `most` scores, best first; of equal ones the lower id is the better."""
     places = np.arange(len(score))

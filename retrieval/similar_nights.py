@@ -121,11 +121,12 @@ class _Nights:
 
 
 def _whole(snapshot: Snapshot, vectors: Vectors, reader: Encoder | None) -> _Nights:
-    """All nights, once for a snapshot: it takes every vector of the cohort."""
+    """All nights, once for a snapshot and kept: it takes every vector of the cohort."""
 
     def make() -> _Nights:
         names = kept(snapshot, None)
-        means = pool(snapshot, vectors, stages_of(snapshot, reader), names)
+        stages = stages_of(snapshot, reader)
+        means = snapshot.kept(f"pooled {vectors} {stages.key}", lambda: pool(snapshot, vectors, stages, names))
         return _Nights({name: n for n, name in enumerate(names)}, means, night_measures(snapshot, names))
 
     return remembered(snapshot, ("nights", vectors, reader is not None), make)
