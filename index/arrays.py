@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from index.layout import code_version
 from index.segments import Ids
 
 CACHE_ROWS = 100_000
@@ -51,8 +52,8 @@ class Arrays:
         return found
 
     def made(self, name: str, ids: Ids, make: Callable[[], Array]) -> Array:
-        """An array that no SQL gives, by a name of its own."""
-        key = hashlib.sha256(name.encode()).hexdigest()[:24]
+        """An array that no SQL gives, by a name of its own; of another version of this program, it is made again."""
+        key = hashlib.sha256(f"{name}\0{code_version()}".encode()).hexdigest()[:24]
         there = self._there(key, None)
         return self._kept(key, make(), keep=len(ids) >= CACHE_ROWS) if there is None else there
 

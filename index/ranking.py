@@ -17,7 +17,6 @@ import numpy as np
 
 from index.segments import BLOCK_ROWS, Ids, Rows, Vectors, widened
 
-
 SHARE_ROWS = 500_000  # from so many rows a thread on, several scan parts of them for one question
 
 
@@ -96,15 +95,15 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
             scores, found = best_first(np.hstack([scores, here]), np.hstack([found, places]), k)
 
 
-def products(rows: Rows, query: Vectors, positions: Ids) -> Vectors:
-    """float32 inner products of these positions, in their order, scanned in parts at once."""
-    found = np.empty(len(positions), dtype=np.float32)
+def products(rows: Rows, queries: Vectors, positions: Ids) -> Vectors:
+    """float32 inner products (n, q) of these positions, in their order, scanned in parts at once."""
+    found = np.empty((len(positions), len(queries)), dtype=np.float32)
 
     def scan(part: tuple[int, int]) -> None:
         buffer = np.empty((BLOCK_ROWS, rows.dim), dtype=np.float32)
         for start in range(*part, BLOCK_ROWS):
             at = positions[start : min(start + BLOCK_ROWS, part[1])]
-            np.matmul(widened(rows.take(at), buffer), query, out=found[start : start + len(at)])
+            np.matmul(widened(rows.take(at), buffer), queries.T, out=found[start : start + len(at)])
 
     in_parts(scan, len(positions))
     return found

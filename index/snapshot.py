@@ -286,16 +286,16 @@ class Snapshot:
             out[known] = widened(rows.take(positions[order][at[known]]))
         return out
 
-    def products(self, space: str, collection: str, query: Vectors, ids: Ids) -> Vectors:
-        """float32 (n,) inner products with the rows of ascending ids; NaN where one is dead or has no
-        vector. For what needs the score of every row: `search` finds the best sooner."""
+    def products(self, space: str, collection: str, queries: Vectors, ids: Ids) -> Vectors:
+        """float32 (n, q) inner products of queries (q, dim) with the rows of ascending ids; NaN where one is dead or
+        has no vector. For what needs the score of every row: `search` finds the best sooner."""
         state = self._state
         rows = _rows(state, space, collection)
         positions, live = rows.positions(ids), _live(state, space, collection)
         if live is not None:
             positions = np.intersect1d(positions, live, assume_unique=True)
-        found = np.full(len(ids), np.nan, dtype=np.float32)
-        found[np.searchsorted(ids, rows.ids[positions])] = products(rows, np.asarray(query, np.float32), positions)
+        found = np.full((len(ids), len(queries)), np.nan, dtype=np.float32)
+        found[np.searchsorted(ids, rows.ids[positions])] = products(rows, np.asarray(queries, np.float32), positions)
         return found
 
     # ---- what it is

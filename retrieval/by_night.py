@@ -42,11 +42,13 @@ class Nights:
         """The rows of these recordings, in their order."""
         counts = self.count[numbers]
         shift = np.repeat(self.first[numbers] - (np.cumsum(counts) - counts), counts)
-        return shift + np.arange(len(shift))
+        rows: Array = np.arange(len(shift)) + shift
+        return rows
 
     def numbers(self, names: Sequence[str]) -> Array:
         """The numbers of recordings by name."""
-        return np.searchsorted(np.array(self.names), np.array(names, dtype=np.str_))
+        found: Array = np.searchsorted(np.array(self.names, np.str_), np.array(names, np.str_))
+        return found
 
     def places(self, number: Array, epoch: Array) -> Array:
         """The row of each pair of a recording's number and an epoch; -1 where there is none."""

@@ -49,7 +49,9 @@ class Judged:
         rows = self.rows[chosen]
         frame = placed(snapshot, rows)
         for n in range(len(self.question.facts)):
-            which, scored, extent, heard = (self.columns[f"{c}{n}"][chosen] for c in ("which", "truth", "extent", "told"))
+            which, scored, extent, heard = (
+                self.columns[f"{c}{n}"][chosen] for c in ("which", "truth", "extent", "told")
+            )
             frame = frame.with_columns(
                 pl.Series(f"which{n}", which.astype(np.int32)),
                 pl.Series(f"truth{n}", scored == 1).set(pl.Series(scored < 0), None),
@@ -75,11 +77,7 @@ class Judged:
 def candidates(snapshot: Snapshot, question: Question, where: str | None, reader: Encoder | None) -> Judged:
     """The rows that hold all filters and facts, of those that `where` matches."""
     known = snapshot.columns()
-    within = np.ones(len(snapshot.ids), bool)
-    if where:
-        chosen = remembered(snapshot, ("where", where), lambda: snapshot.rows(where))
-        within = np.zeros(len(snapshot.ids), bool)
-        within[np.searchsorted(snapshot.ids, chosen)] = True
+    within = _within(snapshot, where)
     artifacts = any(c.id == "artifact" for fact in question.facts for c in fact.concepts)
     spoilt = None
     if "n_artifact" in known and not artifacts and not question.include_bad:
@@ -121,6 +119,19 @@ def candidates(snapshot: Snapshot, question: Question, where: str | None, reader
         replace(question, filters=tuple(filters)), rows, seen, columns, int(open_.sum()),
         {name: int(count) for name, count in zip(REASONS, refused, strict=True)}, related,
     )  # fmt: skip
+
+
+def _within(snapshot: Snapshot, where: str | None) -> Array:
+    """Which rows a user's expression matches."""
+    if not where:
+        return np.ones(len(snapshot.ids), bool)
+
+    def make() -> Array:
+        found = np.zeros(len(snapshot.ids), bool)
+        found[np.searchsorted(snapshot.ids, snapshot.rows(where))] = True
+        return found
+
+    return remembered(snapshot, ("where", where), make)
 
 
 def _numbers(snapshot: Snapshot, sql: str, rows: Array) -> Array:
@@ -183,7 +194,7 @@ class _Judgement:
                 found[name] = values[0]
                 continue
             # A concept that holds but has no such value leaves it to the next: one measured, one scored.
-            has = [v >= 0 if name == "truth" else v == v for v in values]  # noqa: PLR0124 - NaN
+            has = [v >= 0 if name == "truth" else v == v for v in values]
             found[name] = np.select([h & there for h, there in zip(holds, has, strict=True)], values, empty)
         return found
 
@@ -200,9 +211,7 @@ class _Concept:
         self.truth, sensed, why = snapshot.arrays(
             [f"({concept.scored or 'NULL'})::BOOLEAN", f"({measured(concept)})::BOOLEAN", f"({reason})::TINYINT"]
         )
-        self._sensed, self.reason = (
-            _clean(sensed, why, spoilt) if concept.kind == "measure" else (sensed, why)
-        )
+        self._sensed, self.reason = _clean(sensed, why, spoilt) if concept.kind == "measure" else (sensed, why)
         self._told: Told | None = None
         if reader and bool(((self.truth < 0) & within).any()):
             self._told = told(snapshot, reader, concept)

@@ -45,8 +45,11 @@ def is_number(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The stage of every epoch, by row: `codes` int8, a place in STAGES, -1 where nobody can say; `told` `(recordings,)`
-    which nights an encoder staged, since nobody scored them, and `by`, its name. `key` tells two of them apart."""
+    """The stage of every epoch, by row.
+
+    codes: a place in STAGES, -1 where nobody can say. told: `(recordings,)`, which nights an encoder staged, since
+    nobody scored them. by: its name. key: differs where the stages do.
+    """
 
     codes: NDArray[np.int8]
     told: NDArray[np.bool_]
@@ -60,7 +63,8 @@ class Staged:
 
     def names(self, rows: NDArray[Any]) -> pl.Series:
         """The stages of these rows; null where nobody can say."""
-        return pl.Series([*STAGES, None], dtype=pl.String)[self.codes[rows]]
+        found: pl.Series = pl.Series([*STAGES, None], dtype=pl.String)[self.codes[rows]]
+        return found
 
 
 def stages_of(snapshot: Snapshot, reader: Encoder | None) -> Staged:
@@ -70,17 +74,25 @@ def stages_of(snapshot: Snapshot, reader: Encoder | None) -> Staged:
 
 def _stages(snapshot: Snapshot, reader: Encoder | None) -> Staged:
     cases = " ".join(f"WHEN '{stage}' THEN {code}" for code, stage in enumerate(STAGES))
+    from retrieval.evaluation.staging import stage_task
+
     (codes,) = snapshot.arrays([f"(CASE stage {cases} END)::TINYINT"])
     known = nights(snapshot)
     told = (known.over(np.maximum, codes, -1) < 0) & (known.count > 0)
     if reader is None or not told.any():
         return Staged(codes, np.zeros_like(told), None, "scored")
-    codes, bare = codes.copy(), np.flatnonzero(told)
-    for at in range(0, len(bare), NIGHTS_AT_ONCE):
-        rows = known.rows_of(bare[at : at + NIGHTS_AT_ONCE])
-        codes[rows] = _staged(snapshot, reader, rows, known)
+    bare = np.flatnonzero(told)
+
+    def make() -> NDArray[np.int8]:
+        found = codes.copy()
+        for at in range(0, len(bare), NIGHTS_AT_ONCE):
+            rows = known.rows_of(bare[at : at + NIGHTS_AT_ONCE])
+            found[rows] = _staged(snapshot, reader, rows, known)
+        return found
+
+    codes = snapshot.kept(f"stages by {reader.space}, {stage_task(reader)!r}", make)
     told &= known.over(np.maximum, codes, -1) >= 0
-    return Staged(codes, told, public_name(reader), hashlib.sha256(codes).hexdigest())
+    return Staged(codes, told, public_name(reader), hashlib.sha256(codes.tobytes()).hexdigest())
 
 
 def _staged(snapshot: Snapshot, reader: Encoder, rows: NDArray[Any], known: Nights) -> NDArray[np.int8]:
@@ -109,13 +121,16 @@ def night_numbers(snapshot: Snapshot, stages: Staged, names: Sequence[str]) -> p
     derived, columns = _derived(snapshot, stages, names), []
     for name in names:
         of_nights = load_numbers().get(name, {"first": [name]}).get("first", ())
-        places = {column: f"n.{column}" for column in of_nights} | ({name: f"a.{name}"} if name in derived.columns else {})
+        places = {column: f"n.{column}" for column in of_nights} | (
+            {name: f"a.{name}"} if name in derived.columns else {}
+        )
         cases = " ".join(f"WHEN {place} IS NOT NULL THEN '{column}'" for column, place in places.items())
         columns += [f"coalesce({', '.join(places.values())})::DOUBLE AS {name}", f"CASE {cases} END AS {name}_from"]
         rests_on = load_numbers().get(name, {}).get("rests_on")
         columns.append(f"({f'a.{name}_known' if rests_on else f'{name} IS NOT NULL'}) AS {name}_known")
     return snapshot.sql(
-        f"SELECT {', '.join(['recording', *columns])} FROM derived a JOIN nights n USING (recording) ORDER BY recording",
+        f"SELECT {', '.join(['recording', *columns])} FROM derived a JOIN nights n USING (recording) "
+        "ORDER BY recording",
         derived=derived,
     )
 
@@ -123,7 +138,7 @@ def night_numbers(snapshot: Snapshot, stages: Staged, names: Sequence[str]) -> p
 def _derived(snapshot: Snapshot, stages: Staged, names: Sequence[str]) -> pl.DataFrame:
     """`recording` of those with epochs, and what the sql of each number makes of these, `<name>_known` by what it
     rests on."""
-    wanted = {}
+    wanted: dict[str, str] = {}
     for name in names:
         facts = load_numbers().get(name, {})
         wanted |= {name: f"({facts['sql']})::DOUBLE"} if "sql" in facts else {}

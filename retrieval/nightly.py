@@ -96,8 +96,8 @@ def kept(snapshot: Snapshot, where: str | None) -> list[str]:
 def night_hits(snapshot: Snapshot, found: Sequence[tuple[str, float, list[str]]]) -> list[Hit]:
     """Whole nights as hits, from their names, scores and reasons; the caption is the night's report."""
     rows = snapshot.sql(
-        "SELECT recording, any_value(duration_s) AS duration_s, any_value(report) AS report FROM recordings JOIN nights "
-        "USING (recording) SEMI JOIN wanted USING (recording) GROUP BY recording",
+        "SELECT recording, any_value(duration_s) AS duration_s, any_value(report) AS report FROM recordings "
+        "JOIN nights USING (recording) SEMI JOIN wanted USING (recording) GROUP BY recording",
         wanted=pl.DataFrame({"recording": [name for name, _, _ in found]}, schema={"recording": pl.String}),
     )
     by_name = {row["recording"]: row for row in rows.iter_rows(named=True)}
@@ -308,23 +308,23 @@ class _Table:
 
     def _nearest(self, encoder: Encoder, collection: str, text: str) -> tuple[dict[str, float], float]:
         """The mean cosine of each night's nearest tenth, and the best of all; nights without vectors are no keys."""
-        query = np.asarray(encoder.embed_texts([text]), np.float32)[0]
+        query = np.asarray(encoder.embed_texts([text]), np.float32)
         rows = self._rows.rows_of(np.sort(self._numbers()))
         if collection == "caption":
             captions, place = self.snapshot.captions()
             some, of = np.unique(place[rows], return_inverse=True)
-            near = self.snapshot.products(encoder.space, collection, query, captions[some])[of]
+            near = self.snapshot.products(encoder.space, collection, query, captions[some])[of, 0]
         else:
             rows = np.sort(rows)
-            near = self.snapshot.products(encoder.space, collection, query, self.snapshot.ids[rows])
+            near = self.snapshot.products(encoder.space, collection, query, self.snapshot.ids[rows])[:, 0]
         known = np.isfinite(near) & (near != 0)  # a vector of zeros is of an epoch of which nothing is known
-        rows = pl.DataFrame({"night": self._rows.of[rows[known]], "near": near[known].astype(np.float64)})
+        each = pl.DataFrame({"night": self._rows.of[rows[known]], "near": near[known].astype(np.float64)})
         count = pl.max_horizontal(1, (NEAREST * pl.len()).round(mode="half_to_even")).cast(pl.Int64)
-        of_night = rows.group_by("night").agg(
+        of_night = each.group_by("night").agg(
             tenth=pl.col("near").sort(descending=True).head(count).mean(), best=pl.col("near").max()
         )
         tenths = {self._rows.names[n]: near for n, near in of_night.select("night", "tenth").iter_rows()}
-        return tenths, float(of_night["best"].max() or -1.0) if of_night.height else -1.0  # type: ignore[arg-type]
+        return tenths, max(of_night["best"].to_list(), default=-1.0)
 
     def _leave_out(self, unknown: pl.Expr, channels: Sequence[Sequence[str]], scorable: bool) -> None:
         """Drop nights that cannot answer, and count them by the reason that most of all would change it: the sensor is
@@ -337,7 +337,9 @@ class _Table:
         (found,) = self.snapshot.arrays([f"({reason})::TINYINT"])
         numbers = self._rows.numbers(out["recording"].to_list())
         of, rows = self._rows.of, self._rows.rows_of(numbers)
-        some = {r: np.bincount(of[rows[found[rows] == r]], minlength=len(self._rows.names)) for r in (NOT_SCORED, QUALITY)}
+        some = {
+            r: np.bincount(of[rows[found[rows] == r]], minlength=len(self._rows.names)) for r in (NOT_SCORED, QUALITY)
+        }
         for n in numbers:
             self.refused[REASONS[NOT_SCORED if some[NOT_SCORED][n] else QUALITY if some[QUALITY][n] else 0]] += 1
 

@@ -40,7 +40,7 @@ def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline
 
 
 def _stretches(snapshot: Snapshot, known: Nights, number: int) -> tuple[tuple[float, float, str], ...]:
-    """A night's stages: a stretch goes on while the stage stays and the next epoch begins where the last one stopped."""
+    """A night's stages; one goes on while it stays the same and the next epoch begins where the last one stopped."""
     rows = known.rows_of([number])
     (stops_s,) = snapshot.arrays(["stop_s"])
     stages = stages_of(snapshot, None).names(rows).fill_null("unscored")

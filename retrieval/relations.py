@@ -95,6 +95,10 @@ class Run:
 Relation = Pair | Window | Period | Run
 
 
+SPAN = {"row": pl.Int64, "clear": pl.Float64, "first": pl.Int64, "last": pl.Int64, "from_s": pl.Float64,
+        "to_s": pl.Float64, "said": pl.String}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a relation is of every epoch, by row of the snapshot.
@@ -116,10 +120,6 @@ class Found:
         asked = pl.DataFrame({"row": rows}, schema={"row": pl.Int64})
         found = asked.join(self.spans, on="row", how="left", maintain_order="left")
         return found.with_columns(said=pl.Series(self.said(rows), dtype=pl.String)) if self.said else found
-
-
-SPAN = {"row": pl.Int64, "clear": pl.Float64, "first": pl.Int64, "last": pl.Int64, "from_s": pl.Float64,
-        "to_s": pl.Float64, "said": pl.String}  # fmt: skip
 
 
 def evaluate(snapshot: Snapshot, relation: Relation) -> Found:
@@ -150,7 +150,9 @@ def _evaluate(snapshot: Snapshot, relation: Relation) -> Found:
     if not relation.measured:
         return Found(holds, reason, spans)
     # Where one of them can't be sensed, there is no saying no.
-    by_sensor = [snapshot.arrays([f"({sensed(side.concept)})::BOOLEAN"])[0] for side in (relation.first, relation.second)]
+    by_sensor = [
+        snapshot.arrays([f"({sensed(side.concept)})::BOOLEAN"])[0] for side in (relation.first, relation.second)
+    ]
     both = np.where((by_sensor[0] >= 0) & (by_sensor[1] >= 0), by_sensor[0] & by_sensor[1], np.int8(-1))
     told = (holds < 0) & (both == 1)
     names = " and ".join(side.concept.say[0] for side in (relation.first, relation.second))
@@ -419,7 +421,7 @@ def _period(snapshot: Snapshot, period: Period) -> Found:
     found = found.with_columns(n=pl.int_range(1, pl.len() + 1).over("night"))
     found = found.filter(wanted.over("night"))
     lo, hi = np.full((2, len(known.names)), np.nan)
-    lo[found["night"].to_numpy()], hi[found["night"].to_numpy()] = found["start_s"].to_numpy(), found["stop_s"].to_numpy()
+    lo[found["night"]], hi[found["night"]] = found["start_s"], found["stop_s"]
     state, reason = _state(snapshot, period.concept)
     inside = (known.start_s >= lo[known.of]) & (known.start_s < hi[known.of])
     return Found(np.where(inside, state, np.int8(0)), reason)

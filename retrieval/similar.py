@@ -108,15 +108,15 @@ def similar_epochs(
         )
     shared = [name for name in measures if target[name][0] is not None]
     held = snapshot.arrays([f"{name}::FLOAT" for name in measures])
-    columns = [array for name, array in zip(measures, held, strict=True) if name in shared]
+    compared = [array for name, array in zip(measures, held, strict=True) if name in shared]
     values = np.array([target[name][0] for name in shared], np.float64)
-    distance = _distances(columns, values.tolist(), _spreads(snapshot, columns, shared, rows, values), rows)
+    distance = _distances(compared, values.tolist(), _spreads(snapshot, compared, shared, rows, values), rows)
     captions, caption = snapshot.captions()
     there = np.zeros(len(captions) + 1, bool)  # the last is of epochs without a caption, whose place is -1
     there[caption[rows]] = True
-    (asked,) = own.vectors(space, "caption", target["caption_id"].to_numpy())
+    asked = own.vectors(space, "caption", target["caption_id"].to_numpy())
     dense = np.full(len(there), np.nan, np.float32)
-    dense[:-1][there[:-1]] = snapshot.products(space, "caption", asked, captions[there[:-1]])
+    dense[:-1][there[:-1]] = snapshot.products(space, "caption", asked, captions[there[:-1]])[:, 0]
     cosine = dense[caption[rows]]
     score = standardised(cosine) - standardised(distance)
     searched = len(rows)

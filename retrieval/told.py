@@ -8,7 +8,6 @@ epoch that was scored is never told otherwise.
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from encoders.captions import Concept
@@ -17,7 +16,7 @@ from index import Snapshot
 from retrieval.by_night import nights
 from retrieval.concepts import usable_sql
 from retrieval.remembered import remembered
-from retrieval.zeroshot import ABSENT, PRESENT, epoch_scores, load_tasks, nearest
+from retrieval.zeroshot import ABSENT, PRESENT, PromptTask, epoch_scores, load_tasks, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +32,10 @@ def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | None:
     """What an encoder says of unscored epochs with a usable sensor; None where it can't. Kept for the next question."""
     of = _stage if concept.kind == "stage" else _presence
 
-    def make() -> Told | None:
-        found = of(snapshot, reader, concept)
-        if found is None:
-            return None
-        known = Told(np.full(len(snapshot.ids), -1, np.int8), np.full(len(snapshot.ids), np.nan))
-        rows = np.searchsorted(snapshot.ids, found["epoch_id"].to_numpy())
-        known.there[rows] = found["there"].cast(pl.Int8).fill_null(-1).to_numpy()
-        known.grade[rows] = found["grade"].fill_null(np.nan).to_numpy()
-        return known
-
-    return remembered(snapshot, (reader.space, concept.id), make)
+    return remembered(snapshot, (reader.space, concept.id), lambda: of(snapshot, reader, concept))
 
 
-def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
+def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | None:
     from retrieval.night_numbers import STAGES, stages_of
 
     stages = stages_of(snapshot, reader)
@@ -56,23 +45,36 @@ def _stage(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFram
         return None
     values = ", ".join(f"('{value}')" for value in STAGES)
     held = snapshot.sql(f"SELECT stage, ({concept.scored})::BOOLEAN AS there FROM (VALUES {values}) AS stages(stage)")
-    found = pl.DataFrame({"epoch_id": snapshot.ids[rows], "stage": stages.names(rows)})
-    found = found.join(held, on="stage", how="left", maintain_order="left")
-    return found.select("epoch_id", "there", pl.lit(None, pl.Float64).alias("grade"))
+    by_name = dict(held.iter_rows())
+    by_code = np.array([-1 if by_name[stage] is None else by_name[stage] for stage in STAGES], np.int8)
+    there = np.full(len(snapshot.ids), -1, np.int8)
+    there[rows] = by_code[stages.codes[rows]]
+    return Told(there, np.full(len(there), np.nan))
 
 
-def _presence(snapshot: Snapshot, reader: Encoder, concept: Concept) -> pl.DataFrame | None:
+def _presence(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | None:
     tasks = (t for t in load_tasks().values() if t.concept == concept.id and t.asks_presence)
     task = next((t for t in tasks if any(set(s) <= set(reader.channels) for s in t.sensors)), None)
     if task is None:
         return None
     usable = usable_sql([s for s in task.sensors if set(s) <= set(reader.channels)], snapshot.columns())
     unscored = f"({concept.scored}) IS NULL AND " if concept.scored else ""
-    ids = snapshot.sql(f"SELECT epoch_id FROM epochs WHERE {unscored}({usable})")["epoch_id"]
-    scores = epoch_scores(snapshot, reader, task, (ABSENT, PRESENT), ids.to_numpy())
-    known = np.isfinite(scores).all(axis=1)
+    (asked,) = snapshot.arrays([f"({unscored}({usable}))::BOOLEAN"])
+    found = snapshot.kept(f"{reader.space} tells {task!r}", lambda: _differences(snapshot, reader, task, asked == 1))
+    known = np.isfinite(found)
     if not known.any():
         return None
-    there, _, _ = nearest(scores[known], np.ones(int(known.sum()), bool), presence=True)
-    grade = scores[known, 1] - scores[known, 0]
-    return pl.DataFrame({"epoch_id": ids.filter(pl.Series(known)), "there": there == 1, "grade": grade})
+    scores = np.stack([np.zeros(int(known.sum())), found[known]], axis=1)
+    there = np.full(len(snapshot.ids), -1, np.int8)
+    there[known], _, _ = nearest(scores, np.ones(len(scores), bool), presence=True)
+    return Told(there, found)
+
+
+def _differences(
+    snapshot: Snapshot, reader: Encoder, task: PromptTask, asked: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """How much nearer each asked epoch lies to the texts of `present` than to those of `absent`; NaN for the others."""
+    scores = epoch_scores(snapshot, reader, task, (ABSENT, PRESENT), snapshot.ids[asked])
+    found = np.full(len(asked), np.nan)
+    found[asked] = scores[:, 1] - scores[:, 0]
+    return found
