@@ -53,6 +53,7 @@ class _State:
     rows: dict[tuple[str, str], Rows]
     arrays: Arrays
     ids: Ids | None = None  # of the epochs; filled when first asked for
+    captions: Ids | None = None
     live: dict[tuple[str, str], Ids | None] = field(default_factory=dict)  # live positions; None: every row
     engines: dict[tuple[str, str, str], Engine] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)  # of the view; filled when first asked for
@@ -208,7 +209,10 @@ class Snapshot:
 
     def captions(self) -> tuple[Ids, Array]:
         """Ascending ids of the captions, and for each epoch the place of its own among them, int32; -1: it has none."""
-        ids = live_ids(self._state.con.cursor(), "caption")
+        state = self._state
+        if state.captions is None:
+            state.captions = live_ids(state.con.cursor(), "caption")
+        ids = state.captions
 
         def places() -> Array:
             (of,) = self.arrays(["caption_id"], keep=False)

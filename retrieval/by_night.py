@@ -42,7 +42,7 @@ class Nights:
         """The rows of these recordings, in their order."""
         counts = self.count[numbers]
         shift = np.repeat(self.first[numbers] - (np.cumsum(counts) - counts), counts)
-        rows: Array = np.arange(len(shift)) + shift
+        rows: Array = np.add(shift, np.arange(len(shift)))
         return rows
 
     def numbers(self, names: Sequence[str]) -> Array:
@@ -55,7 +55,7 @@ class Nights:
         most = len(self.of) - 1
         if most < 0:
             return np.full(len(number), -1)
-        guess = np.clip(self.first[number] + epoch - self.epoch[np.minimum(self.first[number], most)], 0, most)
+        guess: Array = np.clip(self.first[number] + epoch - self.epoch[np.minimum(self.first[number], most)], 0, most)
         there = (self.of[guess] == number) & (self.epoch[guess] == epoch)
         if there.all():
             return guess

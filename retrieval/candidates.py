@@ -121,6 +121,12 @@ def candidates(snapshot: Snapshot, question: Question, where: str | None, reader
     )  # fmt: skip
 
 
+def prepare(snapshot: Snapshot, concept: Concept, reader: Encoder | None) -> None:
+    """Read what a question for a concept will need, so that it is kept."""
+    everywhere = np.ones(len(snapshot.ids), bool)
+    _Concept(snapshot, concept, None, everywhere, reader).ranking(np.zeros(0, np.int64))
+
+
 def _within(snapshot: Snapshot, where: str | None) -> Array:
     """Which rows a user's expression matches."""
     if not where:

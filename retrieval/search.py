@@ -221,12 +221,13 @@ def _signal_scores(
     began = time.perf_counter()
     query = reader.embed_texts([words])
     ms["embed"] += _since(began)
-    asked = snapshot.ids[judged.rows[judged.seen]]
+    asked = snapshot.ids[judged.rows[judged.seen]] if not judged.seen.all() else snapshot.ids[judged.rows]
     z = np.full(len(judged.rows), np.nan)
     if not len(asked):
         return z
     most = min(len(asked), _SIGNALS_MOST)
-    found = snapshot.search(reader.space, "signal", query, most, ids=asked, exact=exact)
+    among = asked if len(asked) < len(snapshot.ids) else None
+    found = snapshot.search(reader.space, "signal", query, most, ids=among, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
     real = found.ids[0] >= 0

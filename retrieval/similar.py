@@ -24,7 +24,7 @@ _FEW = 1000
 _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
 
-def _measured(snapshot: Snapshot) -> list[str]:
+def measured_columns(snapshot: Snapshot) -> list[str]:
     """The measures that are numbers, of those that this cohort has."""
     return [c for c, kind in snapshot.columns().items() if c in load_measures() and kind in ("DOUBLE", "FLOAT")]
 
@@ -54,29 +54,43 @@ def _distances(
     return np.where(shared > 0, total / np.maximum(shared, 1), 3.0)
 
 
-def _spreads(
-    snapshot: Snapshot, columns: Sequence[Array], names: Sequence[str], rows: Array, extra: NDArray[np.float64]
-) -> list[float]:
-    """The standard deviation of each measure over the rows and the `extra` values `(measures,)` of one more epoch."""
+def _sums(values: Array) -> tuple[float, float, float]:
+    """How many of them are known, their mean, and the sum of the squares of what each differs from it."""
+    known = values[~np.isnan(values)].astype(np.float64)
+    mean = float(known.mean()) if len(known) else 0.0
+    return len(known), mean, float(((known - mean) ** 2).sum())
 
-    def sums(values: Array) -> tuple[float, float, float]:
-        known = values[~np.isnan(values)].astype(np.float64)
-        mean = float(known.mean()) if len(known) else 0.0
-        return len(known), mean, float(((known - mean) ** 2).sum())
 
-    few = len(columns[0]) - len(rows) <= _FEW if columns else False
-    if few:  # of all epochs, which is kept, less the few that are not among the rows
-        every = snapshot.kept(f"count, mean, squares of {names}", lambda: np.array([sums(c) for c in columns]))
-        out = np.setdiff1d(np.arange(len(columns[0])), rows, assume_unique=True)
+def _sums_of_all(snapshot: Snapshot, columns: dict[str, Array]) -> Array:
+    return snapshot.kept(f"sums of {[*columns]}", lambda: np.array([_sums(column) for column in columns.values()]))
+
+
+def _columns(snapshot: Snapshot, names: Sequence[str]) -> dict[str, Array]:
+    return dict(zip(names, snapshot.arrays([f"{name}::FLOAT" for name in names]), strict=True))
+
+
+def prepare(snapshot: Snapshot) -> None:
+    """Read what likeness to an epoch needs, so that it is kept."""
+    for name in (names := measured_columns(snapshot)):
+        _columns(snapshot, [name])
+    _sums_of_all(snapshot, _columns(snapshot, names))
+
+
+def _spreads(snapshot: Snapshot, columns: dict[str, Array], rows: Array, target: dict[str, float]) -> dict[str, float]:
+    """The standard deviation of each measure over the rows and the target's values."""
+    out = np.zeros(0, np.int64)
+    if len(snapshot.ids) - len(rows) <= _FEW:  # of all epochs, which is kept, less the few that are not among the rows
+        every = _sums_of_all(snapshot, columns)
+        out = np.setdiff1d(np.arange(len(snapshot.ids)), rows, assume_unique=True)
     else:
-        every, out = np.array([sums(column[rows]) for column in columns]), np.zeros(0, np.int64)
-    spreads = []
-    for (count, mean, squares), column, one in zip(every, columns, extra, strict=True):
-        gone = column[out].astype(np.float64) - mean
-        gone = gone[~np.isnan(gone)]
-        n, away = count - len(gone) + 1, (one - mean) - gone.sum()
-        square = squares + (one - mean) ** 2 - (gone**2).sum()
-        spreads.append(max(square / n - (away / n) ** 2, 0.0) ** 0.5 or 1.0)
+        every = np.array([_sums(column[rows]) for column in columns.values()])
+    spreads = {}
+    for (name, column), (count, mean, squares) in zip(columns.items(), every, strict=True):
+        if name in target:
+            one, gone = target[name] - mean, column[out].astype(np.float64) - mean
+            gone = gone[~np.isnan(gone)]
+            n, away, square = count - len(gone) + 1, one - gone.sum(), squares + one**2 - (gone**2).sum()
+            spreads[name] = max(square / n - (away / n) ** 2, 0.0) ** 0.5 or 1.0
     return spreads
 
 
@@ -91,7 +105,7 @@ def similar_epochs(
     """
     began = time.perf_counter()
     own = home or snapshot
-    measures = [name for name in _measured(snapshot) if name in own.columns()]
+    measures = [name for name in measured_columns(snapshot) if name in own.columns()]
     columns = ("epoch_id", "recording", "epoch", "start_s", "caption_id", *measures)
     target = own.sql(f"SELECT {', '.join(columns)} FROM {own.narrowest(columns, [epoch_id])}")
     rows = np.arange(len(snapshot.ids))
@@ -106,11 +120,11 @@ def similar_epochs(
         return Answer(
             place, [where] if where else [], 0, dict(_NOTHING_REFUSED), [], "none", {}, ["no other epoch to compare"]
         )
-    shared = [name for name in measures if target[name][0] is not None]
-    held = snapshot.arrays([f"{name}::FLOAT" for name in measures])
-    compared = [array for name, array in zip(measures, held, strict=True) if name in shared]
-    values = np.array([target[name][0] for name in shared], np.float64)
-    distance = _distances(compared, values.tolist(), _spreads(snapshot, compared, shared, rows, values), rows)
+    shared = {name: float(target[name][0]) for name in measures if target[name][0] is not None}
+    held = _columns(snapshot, measures)
+    spreads = _spreads(snapshot, held, rows, shared)
+    compared = [held[name] for name in shared]
+    distance = _distances(compared, [*shared.values()], [spreads[name] for name in shared], rows)
     captions, caption = snapshot.captions()
     there = np.zeros(len(captions) + 1, bool)  # the last is of epochs without a caption, whose place is -1
     there[caption[rows]] = True
