@@ -9,6 +9,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Arrays:
                 return self._known[key]
         try:
             array: Array = np.load(self._folder / f"{key}.npy", mmap_mode="r")
-        except (OSError, ValueError):  # none, or cut short: it is made again
+        except (OSError, ValueError, EOFError):  # none, or cut short: it is made again
             return None
         if rows is not None and len(array) != rows:
             return None
@@ -83,7 +84,8 @@ class Arrays:
                 if (mapped := self._there(key, len(array))) is not None:
                     return mapped
             except OSError:  # read-only or full
-                part.unlink(missing_ok=True)
+                with suppress(OSError):
+                    part.unlink()
         with self._lock:
             self._known[key] = array
             self._held[key] = array.nbytes

@@ -100,6 +100,13 @@ class Snapshot:
         self._state = state
         return True
 
+    def pinned(self) -> "Snapshot":
+        """The same snapshot, which stays the one that it is while this one is refreshed: for what takes several steps
+        over rows. It shares what was read, and is not closed by itself."""
+        pinned = Snapshot.__new__(type(self))
+        pinned._layout, pinned._state = self._layout, self._state
+        return pinned
+
     @property
     def root(self) -> Path:
         """The cohort's directory."""

@@ -20,7 +20,7 @@ def read_ahead(cohort: "Cohort") -> Iterator[str]:
 
     A question asked meanwhile reads what it needs by itself.
     """
-    snapshot, encoder, reader = cohort.snapshot, cohort.encoder, cohort.reader
+    snapshot, encoder, reader = cohort.snapshot.pinned(), cohort.encoder, cohort.reader
     nights(snapshot)
     snapshot.captions()
     yield "nights"

@@ -121,14 +121,13 @@ class Cohort:
             )
         question = read_question(words).without(without)
         question = replace(question, include_bad=include_bad or question.include_bad)
+        snapshot = self.snapshot.pinned()
         for most in (BEST, None):
-            ranked = rank(
-                self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader, most=most
-            )
+            ranked = rank(snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader, most=most)
             runs = merge_runs(ranked.frame, k)
             if len(runs) == k or not ranked.more:
                 break
-        hits = hits_of(self.snapshot, ranked.frame, runs, ranked.question)
+        hits = hits_of(snapshot, ranked.frame, runs, ranked.question)
         conditions = [f.sql for f in question.filters] + ([where] if where else [])
         ms = {**ranked.ms, "total": round((time.perf_counter() - began) * 1000, 2)}
         return Answer(words, conditions, ranked.searched, ranked.not_assessable, hits, ranked.engine, ms, ranked.notes,

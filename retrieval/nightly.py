@@ -56,6 +56,7 @@ def search_nights(
     """The `k` best nights for a question in plain words; `where` keeps nights of which any epoch matches, `without`
     takes filters of the grammar away as `Question.without` does."""
     began = time.perf_counter()
+    snapshot = snapshot.pinned()
     facts, left, notes = read_adjectives(words)
     question = read_question(left).without(without)
     table = _Table(snapshot, kept(snapshot, where), reader)

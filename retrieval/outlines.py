@@ -25,6 +25,7 @@ class Outline:
 
 def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline]:
     """The outlines of these recordings, by id; what the cohort does not have is no key."""
+    snapshot = snapshot.pinned()
     known = nights(snapshot)
     have = set(known.names)
     names = [name for name in dict.fromkeys(recordings) if name in have]

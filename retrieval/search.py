@@ -98,6 +98,7 @@ def rank(
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
+    snapshot = snapshot.pinned()
     judged = candidates(snapshot, question, where, reader)
     question, rows = judged.question, judged.rows
     notes += _about_nights(snapshot, question)

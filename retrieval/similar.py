@@ -104,6 +104,7 @@ def similar_epochs(
     signal vectors whose cosine is told of each hit; it takes no part in the order.
     """
     began = time.perf_counter()
+    snapshot = snapshot.pinned()
     own = home or snapshot
     measures = [name for name in measured_columns(snapshot) if name in own.columns()]
     columns = ("epoch_id", "recording", "epoch", "start_s", "caption_id", *measures)

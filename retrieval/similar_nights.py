@@ -65,6 +65,7 @@ def similar_nights(
     """
     began = time.perf_counter()
     ms: dict[str, float] = {}
+    snapshot = snapshot.pinned()
     vectors = vectors_for(encoder, reader)
     own = home or snapshot
     names = [recording, *(name for name in kept(snapshot, where) if home or name != recording)]
@@ -136,7 +137,7 @@ def align_nights(
     snapshot: Snapshot, encoder: Encoder, recording: str, other: str, *, reader: Encoder | None = None
 ) -> Alignment:
     """Two nights laid over each other; what all nights of the cohort share is taken away as `similar_nights` does."""
-    vectors = vectors_for(encoder, reader)
+    snapshot, vectors = snapshot.pinned(), vectors_for(encoder, reader)
     means = whole(snapshot, vectors, None).means
     first, second = paths(snapshot, vectors, [recording, other], shared_mean(means))
     return align(recording, first, other, second)
