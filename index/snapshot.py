@@ -154,17 +154,19 @@ class Snapshot:
         known = _columns(self._state)
         return {column for column in known if self._state.shown.get(column, ("", ""))[0] == "e"}
 
-    def narrowest(self, expressions: Sequence[str], ids: Sequence[int] | None = None) -> str:
+    def narrowest(
+        self, expressions: Sequence[str], ids: Sequence[int] | None = None, *, base: str = "epoch_rows"
+    ) -> str:
         """What to select these expressions from: `epoch_rows`, with those of the view's other tables that they name.
 
         The same rows as the view `epochs` has, which joins all of them by text and takes DuckDB long to plan. ids: of
         these epochs alone, each looked up by itself: DuckDB then reads only the blocks in which they lie.
+        base: a frame with `recording` and `night_row` in the epochs' stead, where none of their columns is named.
         """
         state = self._state
         text = " ".join(expressions).lower()
         words = set(re.findall(r"\w+", text))
         wanted = {c for c in _columns(state) if c.lower() in (words if re.fullmatch(r"\w+", c) else text)}
-        base = "epoch_rows"
         if ids is not None:
             these = ", ".join(str(int(i)) for i in ids) or "NULL"
             own = {"recording", "night_row"} | {c for c in wanted if state.shown.get(c, ("",))[0] == "e"}

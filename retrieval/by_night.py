@@ -95,14 +95,19 @@ def placed(snapshot: Snapshot, rows: Array) -> pl.DataFrame:
 def by_recording(snapshot: Snapshot, columns: Sequence[str]) -> pl.DataFrame:
     """`number` and what SQL says of each recording by its nights, person and itself: one row for each of its nights, in
     their order. No column of an epoch may be named."""
+    own = remembered(snapshot, ("rows of nights",), lambda: _parts(snapshot))
+    source = snapshot.narrowest(["recording", *columns], base="own")
+    listed = "".join(f", {sql}" for sql in columns)
+    numbers = pl.DataFrame({"recording": (known := nights(snapshot)).names, "number": np.arange(len(known.names))})
+    return snapshot.sql(
+        f"SELECT number{listed} FROM {source} JOIN numbers USING (recording) ORDER BY row", own=own, numbers=numbers
+    )
+
+
+def _parts(snapshot: Snapshot) -> pl.DataFrame:
+    """`recording night_row row` of the first epoch of each part of a night that has a row of `nights` of its own."""
     (night_row,) = snapshot.arrays(["coalesce(night_row, -1)::INTEGER"], source="epoch_rows")
     known = nights(snapshot)
-    edges = np.flatnonzero((np.diff(known.of, prepend=-1) != 0) | (np.diff(night_row, prepend=-2) != 0))
-    rows = pl.DataFrame({"epoch_id": snapshot.ids[edges], "number": known.of[edges]})
-    source = snapshot.narrowest(["epoch_id", *columns])
-    listed = "".join(f", {sql}" for sql in columns)
-    return snapshot.sql(
-        f"SELECT number{listed} FROM (SELECT * FROM {source} SEMI JOIN rows USING (epoch_id)) JOIN rows "
-        "USING (epoch_id) ORDER BY epoch_id",
-        rows=rows,
-    )
+    rows = np.flatnonzero((np.diff(known.of, prepend=-1) != 0) | (np.diff(night_row, prepend=-2) != 0))
+    names = np.array(known.names, dtype=object)[known.of[rows]]
+    return pl.DataFrame({"recording": pl.Series(names, dtype=pl.String), "night_row": night_row[rows], "row": rows})

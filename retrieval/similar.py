@@ -19,7 +19,7 @@ from retrieval.details import hits_of
 from retrieval.hit import Answer
 from retrieval.search import BEST, best_of, merge_runs, standardised
 
-_AT_ONCE = 16_384  # rows whose measures stay in the processor's cache
+_AT_ONCE = 4096  # rows whose measures stay in the processor's cache
 _FEW = 1000
 _NOTHING_REFUSED = {"sensor": 0, "not_scored": 0, "quality": 0}
 
@@ -35,22 +35,25 @@ def _distances(
     """How far each of the ascending rows lies from the target's measures: the mean difference, in these standard
     deviations, of those that both have; 3 where they share none."""
     total, shared = np.zeros((2, len(rows)), np.float32)
+    own, weights = np.array(target, np.float32), (1 / np.array(spreads)).astype(np.float32)
 
     def each(part: tuple[int, int]) -> None:
+        gaps, unknown = np.empty((len(columns), _AT_ONCE), np.float32), np.empty((len(columns), _AT_ONCE), bool)
         for start in range(*part, _AT_ONCE):
             stop = min(start + _AT_ONCE, part[1])
-            here = rows[start:stop]
-            at = slice(here[0], here[-1] + 1) if here[-1] - here[0] == len(here) - 1 else here  # no copy of a stretch
-            for values, own, spread in zip(columns, target, spreads, strict=True):
-                gaps = values[at] - np.float32(own)
-                np.abs(gaps, out=gaps)
-                gaps *= np.float32(1 / spread)
-                unknown = np.isnan(gaps)
-                gaps[unknown] = 0
-                total[start:stop] += gaps
-                shared[start:stop] += ~unknown
+            here, n = rows[start:stop], stop - start
+            at = slice(here[0], here[-1] + 1) if here[-1] - here[0] == n - 1 else here  # no copy of a stretch
+            for values, value, into in zip(columns, own, gaps, strict=True):
+                np.subtract(values[at], value, out=into[:n])
+            away, lacks = gaps[:, :n], unknown[:, :n]
+            np.isnan(away, out=lacks)
+            np.abs(away, out=away)
+            np.fmax(away, 0, out=away)  # what is unknown counts nothing
+            total[start:stop] = weights @ away
+            shared[start:stop] = len(columns) - np.add.reduce(lacks, axis=0, dtype=np.uint8)
 
-    in_parts(each, len(rows))
+    if columns:
+        in_parts(each, len(rows))
     return np.where(shared > 0, total / np.maximum(shared, 1), 3.0)
 
 
