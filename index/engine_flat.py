@@ -11,6 +11,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from index.ranking import SHARE_ROWS, Clock, Engine, best_first, fp32_error, gat
 from index.segments import Ids, Rows, Vectors, widened
 
 COARSE_ROWS = 1_000_000
+AHEAD_BYTES = 1 << 20  # asked for at once; systems cut larger wishes
 CACHE_ROWS = 100_000  # from here on the index is kept as a file that every process maps
 # Up to this share of the rows gather and multiply beats FAISS's bitmap selector (0.4 us a row gathered, 2 ns a row
 # passed over), and for a batch at any share: one conversion to float32 serves all queries (100 over 300,000 rows: 8 to
@@ -57,6 +59,7 @@ class FlatCpu(Engine):
         self._folder = layout.engines(rows.segments[0].space)
         self._coarse = len(rows) >= COARSE_ROWS
         self._index: Any = None
+        self._file: Path | None = None  # that it is mapped from
         self._error = 0.0  # of the bytes, as a share of the largest row
         self._opening = threading.Lock()
 
@@ -76,6 +79,7 @@ class FlatCpu(Engine):
             return gathered_top(self.rows, queries, k, positions, clock)
         with clock("open"):
             self._ready()
+            self._read_in_order()
         with clock("search"):
             chosen = None
             if positions is not None:
@@ -117,6 +121,17 @@ class FlatCpu(Engine):
             if self._index is None:
                 self._index = self._open()
 
+    def _read_in_order(self) -> None:
+        """Ask the system for the bytes of a large index from its first to its last.
+
+        Where they are not in memory, a scan of the mapped file would wait for one page after the other; where they are,
+        asking takes 50 ms or less a gigabyte.
+        """
+        if self._file is not None and self._coarse and hasattr(os, "posix_fadvise"):
+            with self._file.open("rb") as file:
+                for start in range(0, os.fstat(file.fileno()).st_size, AHEAD_BYTES):
+                    os.posix_fadvise(file.fileno(), start, AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+
     def _open(self) -> Any:
         faiss = load_faiss()
         kind = f"{self.rows.segments[0].collection}-{'int8' if self._coarse else 'sqfp16'}"
@@ -125,6 +140,7 @@ class FlatCpu(Engine):
         for path in self._folder.glob(f"{kind}-*{key}.faiss"):
             try:
                 index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+                self._file = path
                 self._error = float(path.stem.removeprefix(f"{kind}-").removesuffix(key).strip("-") or 0)
                 return index
             except (RuntimeError, ValueError):
@@ -165,6 +181,7 @@ class FlatCpu(Engine):
             self._folder.mkdir(parents=True, exist_ok=True)
             faiss.write_index(index, str(part))
             part.replace(file)
+            self._file = file
         except (OSError, RuntimeError):  # read-only or full: FAISS raises RuntimeError
             part.unlink(missing_ok=True)
             return index

@@ -145,7 +145,9 @@ def search(
         return ids, scores
     norms = np.linalg.norm(queries, axis=1) * rows.max_norm
     open_ = np.arange(len(queries))
-    for widen, precise in ((1, exact), (8, True)):
+    # A scan that rounds is tried once more for many more candidates: far fewer rows than one that does not.
+    rounds = engine.error(precise=exact) > fp32_error(rows.dim)
+    for widen, precise in ((1, exact), *(((4, False),) if rounds else ()), (8, True)):
         # An engine without rounding of its own needs few rows beyond those wanted, and each is scored once more.
         spare = max(want, 64) if engine.error(precise=precise) > fp32_error(rows.dim) else min(max(want, 64), 1024)
         wide = min(n, widen * (want + spare))
