@@ -64,10 +64,14 @@ def _presence(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | N
     known = np.isfinite(found)
     if not known.any():
         return None
-    scores = np.stack([np.zeros(int(known.sum())), found[known]], axis=1)
-    there = np.full(len(snapshot.ids), -1, np.int8)
-    there[known], _, _ = nearest(scores, np.ones(len(scores), bool), presence=True)
-    return Told(there, found)
+
+    def make() -> NDArray[np.int8]:
+        scores = np.stack([np.zeros(int(known.sum())), found[known]], axis=1)
+        there = np.full(len(found), -1, np.int8)
+        there[known], _, _ = nearest(scores, np.ones(len(scores), bool), presence=True)
+        return there
+
+    return Told(snapshot.kept(f"{reader.space} says by {task!r}", make), found)
 
 
 def _differences(
