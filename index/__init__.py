@@ -15,6 +15,7 @@ from index.errors import (
     WrongSchema,
 )
 from index.labels import Labels
+from index.ranking import in_parts
 from index.snapshot import SearchResult, Snapshot
 from index.writer import Writer
 
@@ -35,4 +36,5 @@ __all__ = [
     "UnknownSpace",
     "Writer",
     "WrongSchema",
+    "in_parts",
 ]

@@ -86,6 +86,9 @@ class Layout:
     def engines(self, space: str) -> Path:
         return self.root / "engines" / folder_name(space)
 
+    def arrays(self, catalog_sha256: str) -> Path:
+        return self.root / "engines" / f"rows-{catalog_sha256[:16]}"
+
     def segment(self, segment: Segment) -> Path:
         return self.vectors(segment.space) / f"{segment.name}.f16"
 

@@ -5,14 +5,19 @@ the answer when even its largest possible score is below the k-th. So every engi
 float32 of a float64 product with the stored float16 rows, ties ordered by id.
 """
 
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 
-from index.segments import BLOCK_ROWS, Ids, Rows, Vectors
+from index.segments import BLOCK_ROWS, Ids, Rows, Vectors, widened
+
+SHARE_ROWS = 500_000  # from so many rows a thread on, several scan parts of them for one question
 
 
 class Clock:
@@ -70,12 +75,13 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
     scores = np.empty((len(queries), 0), dtype=np.float32)
     found = np.empty((len(queries), 0), dtype=np.int64)
     blocks = rows.blocks(positions)
+    buffer = np.empty((BLOCK_ROWS, rows.dim), dtype=np.float32)
     while True:
         with clock("gather"):
             block = next(blocks, None)
             if block is None:
                 return scores, found
-            at, matrix = block[0], block[1].astype(np.float32)
+            at, matrix = block[0], widened(block[1], buffer)
         with clock("search"):
             here = queries @ matrix.T
             if (
@@ -89,13 +95,38 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
             scores, found = best_first(np.hstack([scores, here]), np.hstack([found, places]), k)
 
 
+def products(rows: Rows, queries: Vectors, positions: Ids) -> Vectors:
+    """float32 inner products (n, q) of these positions, in their order, scanned in parts at once."""
+    found = np.empty((len(positions), len(queries)), dtype=np.float32)
+
+    def scan(part: tuple[int, int]) -> None:
+        buffer = np.empty((BLOCK_ROWS, rows.dim), dtype=np.float32)
+        for start in range(*part, BLOCK_ROWS):
+            at = positions[start : min(start + BLOCK_ROWS, part[1])]
+            np.matmul(widened(rows.take(at), buffer), queries.T, out=found[start : start + len(at)])
+
+    in_parts(scan, len(positions))
+    return found
+
+
+def in_parts(work: Callable[[tuple[int, int]], None], rows: int) -> None:
+    """`work` over [start, stop) of all rows, by as many threads as there are cores where it is worth it."""
+    shares = max(1, min(os.cpu_count() or 1, rows // SHARE_ROWS))
+    edges = np.linspace(0, rows, shares + 1).astype(int).tolist()
+    if shares == 1:
+        return work((0, rows))
+    with ThreadPoolExecutor(shares) as pool:
+        list(pool.map(work, pairwise(edges)))
+    return None
+
+
 def rescored(rows: Rows, query: Vectors, positions: Ids) -> tuple[Vectors, Ids]:
     """Float32 scores and ids of these positions, best first, ties by id; the same for every engine."""
     scores = np.empty(len(positions), dtype=np.float32)
     wide = query.astype(np.float64)
     for start in range(0, len(positions), BLOCK_ROWS):
-        block = rows.take(positions[start : start + BLOCK_ROWS]).astype(np.float64)
-        scores[start : start + len(block)] = np.einsum("nd,d->n", block, wide)
+        block = widened(rows.take(positions[start : start + BLOCK_ROWS]))
+        scores[start : start + len(block)] = np.einsum("nd,d->n", block, wide, dtype=np.float64)
     ids = rows.ids[positions]
     order = np.lexsort((ids, -scores))
     return scores[order], ids[order]
@@ -114,7 +145,9 @@ def search(
         return ids, scores
     norms = np.linalg.norm(queries, axis=1) * rows.max_norm
     open_ = np.arange(len(queries))
-    for widen, precise in ((1, exact), (8, True)):
+    # A scan that rounds is tried once more for many more candidates: far fewer rows than one that does not.
+    rounds = engine.error(precise=exact) > fp32_error(rows.dim)
+    for widen, precise in ((1, exact), *(((4, False),) if rounds else ()), (8, True)):
         # An engine without rounding of its own needs few rows beyond those wanted, and each is scored once more.
         spare = max(want, 64) if engine.error(precise=precise) > fp32_error(rows.dim) else min(max(want, 64), 1024)
         wide = min(n, widen * (want + spare))
@@ -140,4 +173,4 @@ def search(
 
 def _at_least(rows: Rows, query: Vectors, score: float, positions: Ids | None) -> Ids:
     """Positions whose float32 score reaches `score`: the plain scan that settles many equal rows."""
-    return np.concatenate([at[matrix.astype(np.float32) @ query >= score] for at, matrix in rows.blocks(positions)])
+    return np.concatenate([at[widened(matrix) @ query >= score] for at, matrix in rows.blocks(positions)])

@@ -21,6 +21,23 @@ Vectors = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 
+def widened(halves: Halves, out: Vectors | None = None) -> Vectors:
+    """The same numbers as float32 (finite ones, as stored), several times as fast as a cast.
+
+    The bits of a half stand in a float's place, 2^112 too small: its exponent counts from 15 and not from 127.
+    """
+    found = np.empty(halves.shape, np.float32) if out is None else out[: len(halves)]
+    step = max(1, (1 << 18) // max(1, halves.shape[1]))  # of a piece that stays in the processor's cache
+    for start in range(0, len(halves), step):
+        piece = found[start : start + step]
+        bits = piece.view(np.int32)
+        np.copyto(bits, halves[start : start + step].view(np.int16))  # the sign goes into all upper bits
+        np.left_shift(bits, 13, out=bits)
+        np.bitwise_and(bits, np.int32(-0x70002000), out=bits)  # the sign alone is left of them
+        np.multiply(piece, np.float32(2.0**112), out=piece)
+    return found
+
+
 def to_halves(vectors: Vectors, *, what: str) -> Halves:
     """float (n, dim) as the float16 that is stored; BadVectors unless two-dimensional, finite and within its range."""
     with np.errstate(over="ignore"):

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,14 +12,15 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from index.arrays import Array, Arrays
 from index.catalog import COLLECTIONS, JOINS, live_ids, quoted, select, view_columns
 from index.engines import choose, engines_info
 from index.errors import BadVectors, DamagedCohort, UnknownSpace
 from index.filters import READER_CONFIG, TIME_LIMIT_S, matching_rows
 from index.labels import Labels
 from index.layout import Layout, Manifest, by_collection, check_whole, folder_bytes, published, read_cohort_toml
-from index.ranking import Clock, Engine, search
-from index.segments import Ids, Rows, Vectors
+from index.ranking import Clock, Engine, products, search
+from index.segments import Ids, Rows, Vectors, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ class _State:
     note: str | None
     con: duckdb.DuckDBPyConnection
     rows: dict[tuple[str, str], Rows]
+    arrays: Arrays
+    ids: Ids | None = None  # of the epochs; filled when first asked for
+    captions: Ids | None = None
     live: dict[tuple[str, str], Ids | None] = field(default_factory=dict)  # live positions; None: every row
     engines: dict[tuple[str, str, str], Engine] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)  # of the view; filled when first asked for
@@ -96,6 +100,13 @@ class Snapshot:
         self._state = state
         return True
 
+    def pinned(self) -> "Snapshot":
+        """The same snapshot, which stays the one that it is while this one is refreshed: for what takes several steps
+        over rows. It shares what was read, and is not closed by itself."""
+        pinned = Snapshot.__new__(type(self))
+        pinned._layout, pinned._state = self._layout, self._state
+        return pinned
+
     @property
     def root(self) -> Path:
         """The cohort's directory."""
@@ -138,21 +149,30 @@ class Snapshot:
         """Columns of the view `epochs` and their DuckDB types: what a filter may name."""
         return dict(_columns(self._state))
 
-    def narrowest(self, expressions: Sequence[str], ids: Sequence[int] | None = None) -> str:
+    def own_columns(self) -> set[str]:
+        """Those of them that are of the epoch itself, not of its night, person or recording."""
+        known = _columns(self._state)
+        return {column for column in known if self._state.shown.get(column, ("", ""))[0] == "e"}
+
+    def narrowest(
+        self, expressions: Sequence[str], ids: Sequence[int] | None = None, *, base: str = "epoch_rows"
+    ) -> str:
         """What to select these expressions from: `epoch_rows`, with those of the view's other tables that they name.
 
         The same rows as the view `epochs` has, which joins all of them by text and takes DuckDB long to plan. ids: of
-        these epochs alone, found by their row numbers: else DuckDB reads each column of every epoch, text included.
+        these epochs alone, each looked up by itself: DuckDB then reads only the blocks in which they lie.
+        base: a frame with `recording` and `night_row` in the epochs' stead, where none of their columns is named.
         """
         state = self._state
         text = " ".join(expressions).lower()
         words = set(re.findall(r"\w+", text))
         wanted = {c for c in _columns(state) if c.lower() in (words if re.fullmatch(r"\w+", c) else text)}
-        base = "epoch_rows"
         if ids is not None:
             these = ", ".join(str(int(i)) for i in ids) or "NULL"
-            found = f"SELECT rowid FROM epoch_rows WHERE epoch_id IN ({these})"
-            base = f"(SELECT * FROM epoch_rows WHERE rowid IN ({found}))"
+            own = {"recording", "night_row"} | {c for c in wanted if state.shown.get(c, ("",))[0] == "e"}
+            listed = ", ".join(map(quoted, sorted(own)))
+            each = (f"SELECT {listed} FROM epoch_rows WHERE epoch_id = {int(i)}" for i in ids)
+            base = f"({' UNION ALL '.join(each)})" if len(ids) else "(FROM epoch_rows WHERE FALSE)"
         if not wanted <= state.shown.keys():
             return "epochs" if ids is None else f"(SELECT * FROM epochs WHERE epoch_id IN ({these}))"
         others = {column: state.shown[column] for column in wanted if state.shown[column][0] != "e"}
@@ -163,6 +183,52 @@ class Snapshot:
         joins = " ".join(JOINS[table] for table in ("recordings", "subjects", "nights") if table[0] in aliases)
         listed = "".join(f", {alias}.{quoted(name)} AS {quoted(column)}" for column, (alias, name) in others.items())
         return f"(SELECT e.*{listed} FROM {base} e {joins})"
+
+    # ---- every epoch at once
+
+    @property
+    def ids(self) -> Ids:
+        """Ascending ids of all epochs: row n of every array of `arrays` is the n-th of them."""
+        state = self._state
+        if state.ids is None:
+            state.ids = live_ids(state.con.cursor(), "signal")
+        return state.ids
+
+    def arrays(self, expressions: Sequence[str], *, source: str | None = None, keep: bool = True) -> list[Array]:
+        """What trusted SQL over the view says of each epoch, in the order of `ids`, read-only.
+
+        BOOLEAN as int8, other whole numbers as they are, -1: null; decimals with NaN. source: with an `epoch_id`, to
+        read in the view's stead. keep: in a large cohort as files of the cache, for the next process too.
+        """
+        source = source or self.narrowest(expressions)
+        wanted = {sql: sql for sql in expressions}
+        found = self._state.arrays.get(self._state.con.cursor(), self.ids, wanted, source, keep=keep)
+        return [found[sql] for sql in expressions]
+
+    def kept(self, name: str, make: Callable[[], Array]) -> Array:
+        """What `make` gives of this snapshot, from the cache where it is there; `name` says all it depends on."""
+        return self._state.arrays.made(name, self.ids, make)
+
+    def recordings(self) -> tuple[list[str], Array]:
+        """The names of the recordings, ascending, and for each epoch which of them it is of, int32."""
+        names = self.sql("SELECT recording FROM recordings ORDER BY recording")["recording"].to_list()
+        number = "(SELECT recording, (row_number() OVER (ORDER BY recording) - 1)::INTEGER AS number FROM recordings)"
+        (of,) = self.arrays(["number"], source=f"(FROM epoch_rows JOIN {number} USING (recording))")
+        return names, of
+
+    def captions(self) -> tuple[Ids, Array]:
+        """Ascending ids of the captions, and for each epoch the place of its own among them, int32; -1: it has none."""
+        state = self._state
+        if state.captions is None:
+            state.captions = live_ids(state.con.cursor(), "caption")
+        ids = state.captions
+
+        def places() -> Array:
+            (of,) = self.arrays(["caption_id"], keep=False)
+            at = np.searchsorted(ids, of).astype(np.int32)
+            return np.where(np.append(ids, -1)[at] == of, at, np.int32(-1)) if len(ids) else np.full(len(of), -1)
+
+        return ids, self.kept("places of captions", places)
 
     def rows(self, where: str | None = None, *, time_limit_s: float = TIME_LIMIT_S) -> Ids:
         """Ascending ids of the epochs that match a user's expression (None: all); InvalidFilter in one line."""
@@ -230,8 +296,20 @@ class Snapshot:
             order = np.argsort(here)
             at = np.searchsorted(here[order], wanted, side="right") - 1
             known = here[order][at] == wanted
-            out[known] = rows.take(positions[order][at[known]])
+            out[known] = widened(rows.take(positions[order][at[known]]))
         return out
+
+    def products(self, space: str, collection: str, queries: Vectors, ids: Ids) -> Vectors:
+        """float32 (n, q) inner products of queries (q, dim) with the rows of ascending ids; NaN where one is dead or
+        has no vector. For what needs the score of every row: `search` finds the best sooner."""
+        state = self._state
+        rows = _rows(state, space, collection)
+        positions, live = rows.positions(ids), _live(state, space, collection)
+        if live is not None:
+            positions = np.intersect1d(positions, live, assume_unique=True)
+        found = np.full((len(ids), len(queries)), np.nan, dtype=np.float32)
+        found[np.searchsorted(ids, rows.ids[positions])] = products(rows, np.asarray(queries, np.float32), positions)
+        return found
 
     # ---- what it is
 
@@ -280,7 +358,7 @@ def _load(layout: Layout) -> _State:
                 f"{path.relative_to(layout.root)} can't be opened ({str(error).splitlines()[0]}). Ingest into a new "
                 f"folder: sleepsearch ingest SOURCE --cohort DIR"
             ) from None
-        return _State(manifest, note, con, rows)
+        return _State(manifest, note, con, rows, Arrays(layout.arrays(manifest.catalog["sha256"])))
     raise AssertionError("unreachable")
 
 

@@ -349,6 +349,10 @@ class Writer:
         for path in (self.layout.root / "engines").glob("*/*.faiss"):
             if path.stem.rsplit("-", 1)[-1] not in keys:
                 path.unlink()
+        catalogs = {self.layout.arrays(manifest.catalog["sha256"]) for manifest in manifests}
+        for path in (self.layout.root / "engines").glob("rows-*"):
+            if path not in catalogs:
+                shutil.rmtree(path)
 
     def _stored_ids(self, space: str, collection: str) -> Ids:
         key = (space, collection)

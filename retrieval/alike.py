@@ -76,9 +76,10 @@ class Alignment:
 def path_of(start_s: Floats, vectors: Floats, lights_off_s: float) -> Path:
     """The path of one night from its epochs' `start_s` `(n,)` and `vectors` `(n, dim)`, rows of zero or NaN unknown."""
     known = np.isfinite(vectors).all(axis=1) & np.any(vectors, axis=1)
-    block, place = np.unique(start_s[known] // BLOCK_S, return_inverse=True)
-    sums = np.zeros((len(block), vectors.shape[1]), np.float32)
-    np.add.at(sums, place, vectors[known])
+    of = start_s[known] // BLOCK_S  # epochs are in order of time
+    first = np.flatnonzero(np.diff(of, prepend=-np.inf))
+    block = of[first]
+    sums = np.add.reduceat(vectors[known], first, axis=0) if len(first) else np.zeros((0, vectors.shape[1]), np.float32)
     sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
     starts = block * BLOCK_S
     return Path(starts, (starts - lights_off_s) / 3600, sums)

@@ -1,211 +1,248 @@
-"""Which epochs can answer a question, which of them do, and why the others can't: judged and counted in the catalog.
+"""Which epochs can answer a question, which of them do, and why the others can't.
 
-Each filter and fact becomes a column that is true, false or null, and a null one comes with its reason. Only rows that
-hold all of them leave the catalog, with what the ranking needs of them.
+Each filter and fact is an array over all epochs, a byte each: 1 it holds, 0 it does not, -1 nobody can tell, and then
+there is a reason. They come from SQL over the catalog and are kept (`Snapshot.arrays`); what is asked together is put
+together here. What ranks is read of the rows that answer alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from encoders.captions import Concept
 from encoders.models import Encoder
 from encoders.vocabulary import EPOCH_S, STEP_CHANNELS
 from index import Snapshot
-from retrieval.asked import Filter, Question
+from retrieval.asked import Fact, Filter, Question
+from retrieval.by_night import Array, nights, placed
 from retrieval.concepts import QUALITY, REASONS, event_name, measured, reason_sql, usable_sql
 from retrieval.relations import Found, Pair, Run, evaluate, long_enough
-from retrieval.told import told
+from retrieval.remembered import remembered
+from retrieval.told import Told, told
 
-PLACE = ("recording", "epoch", "start_s")
 _EDGES = ("first", "last", "from_s", "to_s")
-_OF_FACT = ("truth", "extent", "grade", "told")
-_CHANGED = ("_measured", "_grade")
-_PLACES_MOST = 200_000  # rows up to which their places are read at once, and not only those of the best
-_YES, _NO = -1, -2  # beside the places of REASONS
 
 
-def candidates(
-    snapshot: Snapshot, question: Question, where: str | None, reader: Encoder | None
-) -> tuple[pl.DataFrame, int, dict[str, int], Question]:
-    """Rows that may be hits; how many could answer; how many could not, by reason; the filters with what they found.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The rows that answer a question, ascending, and what ranks each of them.
 
-    All is judged in the catalog, and only rows that answer leave it, in the order of their ids: `epoch_id caption_id`,
-    the columns of facts and filters, and `recording epoch start_s` unless they are too many for these to be read now.
+    seen: whether a sensor of the reader is usable. columns, of fact n: `which<n>` (of its concepts the first that
+    holds), `truth<n>` (1 or 0 as scored, -1: not scored), `extent<n>` (seconds of the scored event), `grade<n>`,
+    `told<n>` (whether an encoder's word stands for what nobody scored); of filter n `clear<n>`, where it ranks.
+    able: how many epochs could answer. refused: how many could not, by reason. question: each filter with what was
+    found out about it.
     """
+
+    question: Question
+    rows: Array
+    seen: Array
+    columns: dict[str, Array]
+    able: int
+    refused: dict[str, int]
+    related: dict[int, Found]
+
+    def shown(self, snapshot: Snapshot, chosen: Array) -> pl.DataFrame:
+        """`epoch_id recording epoch start_s`, and what is said of each hit, of the chosen places among the rows."""
+        rows = self.rows[chosen]
+        frame = placed(snapshot, rows)
+        for n in range(len(self.question.facts)):
+            which, scored, extent, heard = (
+                self.columns[f"{c}{n}"][chosen] for c in ("which", "truth", "extent", "told")
+            )
+            frame = frame.with_columns(
+                pl.Series(f"which{n}", which.astype(np.int32)),
+                pl.Series(f"truth{n}", scored == 1).set(pl.Series(scored < 0), None),
+                pl.Series(f"extent{n}", extent, nan_to_null=True),
+                pl.Series(f"told{n}", heard),
+            )
+        edges = [{"first": pl.col("epoch"), "last": pl.col("epoch"), "from_s": pl.col("start_s"),
+                  "to_s": pl.col("start_s") + EPOCH_S}]  # fmt: skip
+        for n, found in self.related.items():
+            own = found.shown(rows)
+            frame = frame.with_columns(own["said"].alias(f"filter{n}_said"))
+            if isinstance(self.question.filters[n].relation, Pair):
+                frame = frame.with_columns(own[edge].alias(f"{edge}{n}") for edge in _EDGES)
+                edges.append({edge: pl.col(f"{edge}{n}") for edge in _EDGES})
+        if len(edges) > 1:
+            least = {"first": pl.min_horizontal, "from_s": pl.min_horizontal}
+            frame = frame.with_columns(
+                **{edge: least.get(edge, pl.max_horizontal)(*(of[edge] for of in edges)) for edge in _EDGES}
+            )
+        return frame
+
+
+def candidates(snapshot: Snapshot, question: Question, where: str | None, reader: Encoder | None) -> Judged:
+    """The rows that hold all filters and facts, of those that `where` matches."""
     known = snapshot.columns()
+    within = _within(snapshot, where)
     artifacts = any(c.id == "artifact" for fact in question.facts for c in fact.concepts)
-    spoilt = (
-        "coalesce(n_artifact, 0) > 0" if "n_artifact" in known and not artifacts and not question.include_bad else ""
-    )
-    seen = usable_sql([[c] for c in reader.channels if c not in STEP_CHANNELS], known) if reader else "FALSE"
-    columns = ["epoch_id", *PLACE, "caption_id", f"({seen}) AS seen"]
-    for number, condition in enumerate(question.filters):
-        if condition.relation is None:
-            columns += _filter_sql(condition, f"filter{number}", known, spoilt)
-    names = []
-    for number, fact in enumerate(question.facts):
-        for j, concept in enumerate(fact.concepts):
-            columns += _concept_sql(concept, f"fact{number}_{j}", known, spoilt)
-            names.append((f"fact{number}_{j}", concept))
-    related, question = _related(snapshot, question)
-    tables = {f"{name}_in": found.joining(f"{name}_") for name, found in related.items()}
-    joins = [f"{name}_in USING ({found.key})" for name, found in related.items()]
-    columns += [sql for name, found in related.items() for sql in found.reading(f"{name}_")]
-    changes = [
-        {name if of == "holds" else f"{name}_{of}": sql for of, sql in found.judging(f"{name}_").items()}
-        for name, found in related.items()
-    ]
-    wanted = ""
-    if where:
-        tables["wanted"] = pl.DataFrame({"epoch_id": snapshot.rows(where)})
-        wanted = " SEMI JOIN wanted USING (epoch_id)"
-    steps = [f"read AS (SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}{wanted})"]
-    asked = [f"filter{n}" for n, f in enumerate(question.filters) if not isinstance(f.relation, Run)]
-    tables |= _told_tables(snapshot, reader, names, steps[0], tables)
-    changes += [_told_sql(name, concept, f"{name}_by" in tables) for name, concept in names]
-    joins += [f"{name}_by USING (epoch_id)" for name, _ in names if f"{name}_by" in tables]
-    steps.append(f"heard AS (SELECT * {_replaced(changes)} FROM read{''.join(f' LEFT JOIN {j}' for j in joins)})")
-    facts = [sql for n, fact in enumerate(question.facts) for sql in _fact_sql(n, len(fact.concepts))]
-    asked += [f"fact{n}" for n in range(len(question.facts))]
-    steps.append(f"judged AS (SELECT {', '.join(['*', *facts])} FROM heard)")
-    unknown = "".join(f" WHEN {name} IS NULL THEN {name}_reason" for name in asked)
-    there = " AND ".join(asked) or "TRUE"
-    counted = snapshot.sql(
-        f"WITH {', '.join(steps)} SELECT CASE{unknown} WHEN {there} THEN {_YES} ELSE {_NO} END AS how, count(*) "
-        "FROM judged GROUP BY how", (), **tables,
-    )  # fmt: skip
-    counts: dict[int, int] = dict(counted.iter_rows())
-    refused = {name: counts.get(place, 0) for place, name in enumerate(REASONS)}
-    yes = counts.get(_YES, 0)
-    runs = [f.relation for f in question.filters if isinstance(f.relation, Run)]
-    spans = [f"filter{n}" for n, f in enumerate(question.filters) if isinstance(f.relation, Pair)]
-    kept = ["epoch_id", "caption_id", "seen", *(PLACE if yes <= _PLACES_MOST or runs or spans else ())]
-    kept += [f"{of}{n}" for n in range(len(question.facts)) for of in ("which", *_OF_FACT)]
+    spoilt = None
+    if "n_artifact" in known and not artifacts and not question.include_bad:
+        (spoilt,) = snapshot.arrays(["coalesce(n_artifact, 0) > 0"])
+    asked, related, filters = [], {}, list(question.filters)
     for n, condition in enumerate(question.filters):
-        kept += [f"filter{n}_clear"] if condition.rank_by or isinstance(condition.relation, Pair) else []
-        kept += [f"filter{n}_said"] if condition.relation and not isinstance(condition.relation, Run) else []
-    if spans:
-        own = "epoch", "epoch", "start_s", f"start_s + {EPOCH_S}"
-        outermost = "least", "greatest", "least", "greatest"
-        kept += [
-            f"{of}({', '.join([alone, *(f'{name}_{edge}' for name in spans)])}) AS {edge}"
-            for edge, alone, of in zip(_EDGES, own, outermost, strict=True)
-        ]
-    frame = snapshot.sql(f"WITH {', '.join(steps)} SELECT {', '.join(kept)} FROM judged WHERE {there}", (), **tables)
-    frame = frame if frame["epoch_id"].is_sorted() else frame.sort("epoch_id")
-    able = yes + counts.get(_NO, 0)
-    return long_enough(frame, runs) if runs else frame, able, refused, question
+        if condition.relation is None:
+            asked.append(_filter(snapshot, condition, spoilt))
+        elif not isinstance(condition.relation, Run):
+            found = related[n] = evaluate(snapshot, condition.relation)
+            asked.append((found.holds, found.reason))
+            if found.says:
+                filters[n] = replace(condition, says=f"{condition.says}; {found.says}")
+    facts = [_Judgement(snapshot, fact, spoilt, within, reader) for fact in question.facts]
+    asked += [fact.judged for fact in facts]
+    refused, open_ = np.zeros(len(REASONS), np.int64), within
+    yes = within.copy() if asked else within
+    for holds, reason in asked:
+        unknown = open_ & (holds < 0)
+        if unknown.any():
+            refused += np.bincount(reason[unknown], minlength=len(REASONS))
+            open_ = open_ & ~unknown
+        yes &= holds == 1
+    rows = np.flatnonzero(yes & open_)
+    if runs := [f.relation for f in question.filters if isinstance(f.relation, Run)]:
+        rows = _long_enough(snapshot, rows, runs)
+    seen = np.zeros(len(rows), bool)
+    if reader:
+        (usable,) = snapshot.arrays([usable_sql([[c] for c in reader.channels if c not in STEP_CHANNELS], known)])
+        seen = usable[rows] == 1
+    columns = {f"{name}{n}": values for n, fact in enumerate(facts) for name, values in fact.ranking(rows).items()}
+    for n, condition in enumerate(question.filters):
+        if n in related and isinstance(condition.relation, Pair):
+            columns[f"clear{n}"] = related[n].shown(rows)["clear"].fill_null(np.nan).to_numpy()
+        elif condition.rank_by:
+            column, sign = condition.rank_by
+            columns[f"clear{n}"] = _numbers(snapshot, column if column in known else "NULL", rows) * sign
+    return Judged(
+        replace(question, filters=tuple(filters)), rows, seen, columns, int(open_.sum()),
+        {name: int(count) for name, count in zip(REASONS, refused, strict=True)}, related,
+    )  # fmt: skip
 
 
-def _related(snapshot: Snapshot, question: Question) -> tuple[dict[str, Found], Question]:
-    """What is known of each filter that relates epochs in time; what was found out is added to what it says."""
-    filters, related = list(question.filters), {}
-    for number, condition in enumerate(question.filters):
-        if condition.relation is None or isinstance(condition.relation, Run):
-            continue
-        found = related[f"filter{number}"] = evaluate(snapshot, condition.relation)
-        if found.says:
-            filters[number] = replace(condition, says=f"{condition.says}; {found.says}")
-    return related, replace(question, filters=tuple(filters))
+def prepare(snapshot: Snapshot, concept: Concept, reader: Encoder | None) -> None:
+    """Read what a question for a concept will need, so that it is kept."""
+    everywhere = np.ones(len(snapshot.ids), bool)
+    _Concept(snapshot, concept, None, everywhere, reader).ranking(np.zeros(0, np.int64))
 
 
-def _fact_sql(number: int, concepts: int) -> list[str]:
-    """Adds `fact<n>` (null: nobody can say), `which<n>`, `truth<n>`, `extent<n>`, `grade<n>`, `told<n>`, the reason."""
-    names = [f"fact{number}_{j}" for j in range(concepts)]
-    holds = [f"coalesce({name}_truth, {name}_measured)" for name in names]
+def _within(snapshot: Snapshot, where: str | None) -> Array:
+    """Which rows a user's expression matches."""
+    if not where:
+        return np.ones(len(snapshot.ids), bool)
 
-    def first(of: Sequence[str], where: Sequence[str]) -> str:
-        cases = (f"CASE WHEN {there} THEN {value} END" for value, there in zip(of, where, strict=True))
-        return f"coalesce({', '.join(cases)})"
+    def make() -> Array:
+        found = np.zeros(len(snapshot.ids), bool)
+        found[np.searchsorted(snapshot.ids, snapshot.rows(where))] = True
+        return found
 
-    unknown = first([f"{name}_reason" for name in names], [f"{there} IS NULL" for there in holds])
-    return [
-        f"({' OR '.join(holds)}) AS fact{number}",
-        f"{first([str(j) for j in range(concepts)], holds)} AS which{number}",
-        *(f"{first([f'{name}_{of}' for name in names], holds)} AS {of}{number}" for of in _OF_FACT),
-        f"{unknown} AS fact{number}_reason",
-    ]
+    return remembered(snapshot, ("where", where), make)
 
 
-def _told_tables(
-    snapshot: Snapshot, reader: Encoder | None, names: Sequence[tuple[str, Concept]], read: str,
-    tables: dict[str, pl.DataFrame],
-) -> dict[str, pl.DataFrame]:  # fmt: skip
-    """What an encoder says of the epochs in which nobody scored a concept, for concepts of which it can say it."""
-    if reader is None or not names:
-        return {}
-    unscored = ", ".join(f"coalesce(bool_or({name}_truth IS NULL), FALSE) AS {name}" for name, _ in names)
-    (some,) = snapshot.sql(f"WITH {read} SELECT {unscored} FROM read", (), **tables).iter_rows(named=True)
-    found = {name: told(snapshot, reader, concept) for name, concept in names if some[name]}
-    return {
-        f"{name}_by": table.rename({"there": f"{name}_there", "grade": f"{name}_by_grade"})
-        for name, table in found.items()
-        if table is not None
-    }
+def _numbers(snapshot: Snapshot, sql: str, rows: Array) -> Array:
+    """What a column says of these rows, float64, NaN: null."""
+    decimal = snapshot.columns().get(sql) in ("DOUBLE", "FLOAT")
+    (values,) = snapshot.arrays([sql if decimal else f"({sql})::DOUBLE"])
+    return values[rows].astype(np.float64)
 
 
-def _told_sql(name: str, concept: Concept, there: bool) -> dict[str, str]:
-    """`<name>_told`: whether an encoder's word stands in `<name>_measured`, since nobody scored the epoch.
-
-    Of stages the encoder is asked first, of all else what a sensor measured: a count of seconds without airflow needs
-    no likeness to words.
-    """
-    if not there:
-        return {f"{name}_told": "FALSE"}
-    decides = f"{name}_truth IS NULL AND {name}_there IS NOT NULL"
-    if concept.kind != "stage":
-        decides += f" AND {name}_measured IS NULL"
-    return {
-        f"{name}_told": decides,
-        f"{name}_measured": f"CASE WHEN {decides} THEN {name}_there ELSE {name}_measured END",
-        f"{name}_grade": f"CASE WHEN {decides} THEN {name}_by_grade ELSE {name}_grade END",
-    }
+def _long_enough(snapshot: Snapshot, rows: Array, runs: Sequence[Run]) -> Array:
+    known = nights(snapshot)
+    frame = pl.DataFrame({"row": rows, "recording": known.of[rows], "epoch": known.epoch[rows]})
+    return long_enough(frame, runs)["row"].to_numpy()
 
 
-def _replaced(columns: Sequence[dict[str, str]]) -> str:
-    """What follows the star of a selection: columns that an encoder's word changes, and new ones."""
-    every = {name: sql for of in columns for name, sql in of.items()}
-    changed = ", ".join(f"({sql}) AS {name}" for name, sql in every.items() if name.endswith(_CHANGED))
-    added = "".join(f", ({sql}) AS {name}" for name, sql in every.items() if not name.endswith(_CHANGED))
-    return (f"REPLACE ({changed})" if changed else "") + added
-
-
-def _concept_sql(concept: Concept, name: str, known: dict[str, str], spoilt: str) -> list[str]:
-    """Columns of one concept: there as scored, there as measured, seconds of the event, what grades it, why unknown."""
-    event = event_name(concept)
-    grade = f"{concept.evidence} * {concept.sign}" if concept.evidence else "NULL"
-    reason = reason_sql(concept.channels, known, bool(concept.coverage or event))
-    there = measured(concept)
-    if spoilt and concept.kind == "measure":
-        there, reason = (
-            f"CASE WHEN NOT ({spoilt}) THEN {there} END",
-            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
-        )
-    return [
-        f"({concept.scored or 'NULL'})::BOOLEAN AS {name}_truth",
-        f"({there}) AS {name}_measured",
-        f"{f'{event}_s' if event else 'NULL'}::DOUBLE AS {name}_extent",
-        f"({grade})::DOUBLE AS {name}_grade",
-        f"{reason} AS {name}_reason",
-    ]
-
-
-def _filter_sql(condition: Filter, name: str, known: dict[str, str], spoilt: str) -> list[str]:
-    """Columns of one filter: whether it holds, how clearly, and why it could not be judged."""
+def _filter(snapshot: Snapshot, condition: Filter, spoilt: Array | None) -> tuple[Array, Array]:
+    """Whether a filter holds, and why that could not be judged."""
+    known = snapshot.columns()
     there = known.keys() >= set(condition.columns)  # a cohort without a subjects' table has no ages
-    holds, clear, reason = (
-        condition.sql if there else "NULL",
-        "NULL",
-        reason_sql(condition.channels, known, not condition.channels),
-    )
-    if condition.rank_by and there:
-        column, sign = condition.rank_by
-        clear = f"{column} * {sign}"
-    if spoilt and condition.channels and condition.rank_by:
-        holds, reason = (
-            f"CASE WHEN NOT ({spoilt}) THEN ({holds}) END",
-            f"CASE WHEN {spoilt} THEN {QUALITY} ELSE {reason} END",
+    # Its figures are the asker's own, so no file is made of it.
+    (holds,) = snapshot.arrays([f"({condition.sql if there else 'NULL'})::BOOLEAN"], keep=False)
+    (reason,) = snapshot.arrays([f"({reason_sql(condition.channels, known, not condition.channels)})::TINYINT"])
+    return _clean(holds, reason, spoilt) if condition.channels and condition.rank_by else (holds, reason)
+
+
+def _clean(holds: Array, reason: Array, spoilt: Array | None) -> tuple[Array, Array]:
+    """A measure says nothing of an epoch with a scored artifact."""
+    if spoilt is None:
+        return holds, reason
+    return np.where(spoilt == 1, np.int8(-1), holds), np.where(spoilt == 1, np.int8(QUALITY), reason)
+
+
+class _Judgement:
+    """One fact over all epochs: whether any of its concepts holds, and what ranks the rows of which it does."""
+
+    def __init__(
+        self, snapshot: Snapshot, fact: Fact, spoilt: Array | None, within: Array, reader: Encoder | None
+    ) -> None:
+        self._snapshot, self._concepts = snapshot, fact.concepts
+        self._each = [_Concept(snapshot, concept, spoilt, within, reader) for concept in fact.concepts]
+
+    @property
+    def judged(self) -> tuple[Array, Array]:
+        """Whether it holds, and the reason of the first concept that nobody can tell."""
+        holds, reason = self._each[0].holds, self._each[0].reason
+        for other in self._each[1:]:
+            reason = np.where(holds < 0, reason, other.reason)
+            holds = np.where((holds == 1) | (other.holds == 1), np.int8(1), np.minimum(holds, other.holds))
+        return holds, reason
+
+    def ranking(self, rows: Array) -> dict[str, Array]:
+        """`which truth extent grade told` of these rows: of the first concept that holds and has it."""
+        found: dict[str, Array] = {}
+        holds = [each.holds[rows] == 1 for each in self._each]
+        found["which"] = np.select(holds, [np.int8(j) for j in range(len(holds))], np.int8(0))
+        ranking = [each.ranking(rows) for each in self._each]
+        for name, empty in (("truth", np.int8(-1)), ("extent", np.nan), ("grade", np.nan), ("told", False)):
+            values = [each[name] for each in ranking]
+            if len(values) == 1:
+                found[name] = values[0]
+                continue
+            # A concept that holds but has no such value leaves it to the next: one measured, one scored.
+            has = [v >= 0 if name == "truth" else v == v for v in values]
+            found[name] = np.select([h & there for h, there in zip(holds, has, strict=True)], values, empty)
+        return found
+
+
+class _Concept:
+    """One concept over all epochs, as scored, as measured, and where neither as an encoder tells it."""
+
+    def __init__(
+        self, snapshot: Snapshot, concept: Concept, spoilt: Array | None, within: Array, reader: Encoder | None
+    ) -> None:
+        self._snapshot, self._concept = snapshot, concept
+        event = event_name(concept)
+        reason = reason_sql(concept.channels, snapshot.columns(), bool(concept.coverage or event))
+        self.truth, sensed, why = snapshot.arrays(
+            [f"({concept.scored or 'NULL'})::BOOLEAN", f"({measured(concept)})::BOOLEAN", f"({reason})::TINYINT"]
         )
-    return [f"({holds})::BOOLEAN AS {name}", f"({clear})::DOUBLE AS {name}_clear", f"{reason} AS {name}_reason"]
+        self._sensed, self.reason = _clean(sensed, why, spoilt) if concept.kind == "measure" else (sensed, why)
+        self._told: Told | None = None
+        if reader and bool(((self.truth < 0) & within).any()):
+            self._told = told(snapshot, reader, concept)
+        self.holds = np.where(self.truth < 0, self._sensed, self.truth)
+        if self._told:
+            self.holds = np.where(self._decides(slice(None)), self._told.there, self.holds)
+
+    def _decides(self, rows: Array | slice) -> Array:
+        """Where an encoder's word stands, since nobody scored the epoch.
+
+        Of stages the encoder is asked first, of all else what a sensor measured: a count of seconds without airflow
+        needs no likeness to words.
+        """
+        assert self._told
+        decides = (self.truth[rows] < 0) & (self._told.there[rows] >= 0)
+        return decides if self._concept.kind == "stage" else decides & (self._sensed[rows] < 0)
+
+    def ranking(self, rows: Array) -> dict[str, Array]:
+        """`truth extent grade told` of these rows."""
+        concept, event = self._concept, event_name(self._concept)
+        nothing = np.full(len(rows), np.nan)
+        grade = _numbers(self._snapshot, concept.evidence, rows) * concept.sign if concept.evidence else nothing
+        extent = _numbers(self._snapshot, f"{event}_s", rows) if event else nothing
+        heard = np.zeros(len(rows), bool)
+        if self._told:
+            heard = self._decides(rows)
+            grade = np.where(heard, self._told.grade[rows], grade)
+        return {"truth": self.truth[rows], "extent": extent, "grade": grade, "told": heard}

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -121,18 +121,24 @@ class Cohort:
             )
         question = read_question(words).without(without)
         question = replace(question, include_bad=include_bad or question.include_bad)
+        snapshot = self.snapshot.pinned()
         for most in (BEST, None):
-            ranked = rank(
-                self.snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader, most=most
-            )
+            ranked = rank(snapshot, self.encoder, question, where=where, exact=exact, reader=self.reader, most=most)
             runs = merge_runs(ranked.frame, k)
             if len(runs) == k or not ranked.more:
                 break
-        hits = hits_of(self.snapshot, ranked.frame, runs, ranked.question)
+        hits = hits_of(snapshot, ranked.frame, runs, ranked.question)
         conditions = [f.sql for f in question.filters] + ([where] if where else [])
         ms = {**ranked.ms, "total": round((time.perf_counter() - began) * 1000, 2)}
         return Answer(words, conditions, ranked.searched, ranked.not_assessable, hits, ranked.engine, ms, ranked.notes,
                       ranked.question.explain())  # fmt: skip
+
+    def read_ahead(self) -> Iterator[str]:
+        """Read what questions will need, piece by piece, so that none waits for it: see `retrieval.ahead`."""
+        from retrieval.ahead import read_ahead
+
+        self.snapshot.refresh()
+        return read_ahead(self)
 
     def similar(self, place: str, *, where: str | None = None, k: int = 10, unlike: bool = False) -> Answer:
         """Epochs like the one at `RECORDING@TIME`, by caption and measures; or nights like `RECORDING`, or most unlike

@@ -19,10 +19,11 @@ is not no: a night that lacks the sensor or the scoring for one of the things as
 not ranked.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -35,17 +36,16 @@ from encoders.models import Encoder
 from index import Snapshot
 from retrieval.adjectives import NightFact, read_adjectives
 from retrieval.asked import Filter, Question
+from retrieval.by_night import by_recording, nights
 from retrieval.concepts import NOT_SCORED, QUALITY, REASONS, event_name, holds, reason_sql
 from retrieval.details import details, hit_of
 from retrieval.hit import Answer, Hit
-from retrieval.night_numbers import load_numbers, night_numbers, stages_of
+from retrieval.night_numbers import STAGES, Staged, load_numbers, night_numbers, stages_of
 from retrieval.question import read_question
-from retrieval.relations import Relation, Run, holding, long_enough
-from retrieval.remembered import remembered
+from retrieval.relations import Relation, Run, evaluate, long_enough
 from retrieval.search import WORDS_FLOOR, standardised
 
 LEVELS = ("epoch", "night")
-_AT_ONCE = 65_536  # vectors that are held in memory
 NEAREST = 0.1  # of the epochs of a night, whose likeness to words counts: a night is about what it has some of
 
 
@@ -56,10 +56,10 @@ def search_nights(
     """The `k` best nights for a question in plain words; `where` keeps nights of which any epoch matches, `without`
     takes filters of the grammar away as `Question.without` does."""
     began = time.perf_counter()
+    snapshot = snapshot.pinned()
     facts, left, notes = read_adjectives(words)
     question = read_question(left).without(without)
-    nights = kept(snapshot, where)
-    table = _Table(snapshot, nights, reader)
+    table = _Table(snapshot, kept(snapshot, where), reader)
     together, alone = _split(question, snapshot)
     for fact in facts:
         table.ask(fact)
@@ -87,31 +87,30 @@ def search_nights(
 
 def kept(snapshot: Snapshot, where: str | None) -> list[str]:
     """The recordings of which any epoch matches `where`, by name; all without it."""
-    if where is None:
-        return snapshot.sql("SELECT DISTINCT recording FROM epoch_rows ORDER BY recording")["recording"].to_list()
-    chosen = snapshot.sql(
-        "SELECT DISTINCT recording FROM epoch_rows SEMI JOIN wanted USING (epoch_id) ORDER BY recording",
-        wanted=pl.DataFrame({"epoch_id": snapshot.rows(where)}),
-    )
-    return chosen["recording"].to_list()
+    known = nights(snapshot)
+    rows = np.searchsorted(snapshot.ids, snapshot.rows(where)) if where else slice(None)
+    return [known.names[n] for n in np.unique(known.of[rows])] if where else [
+        name for name, count in zip(known.names, known.count, strict=True) if count
+    ]  # fmt: skip
 
 
-def night_hits(snapshot: Snapshot, nights: Sequence[tuple[str, float, list[str]]]) -> list[Hit]:
+def night_hits(snapshot: Snapshot, found: Sequence[tuple[str, float, list[str]]]) -> list[Hit]:
     """Whole nights as hits, from their names, scores and reasons; the caption is the night's report."""
     rows = snapshot.sql(
-        "SELECT recording, min(epoch_id) AS epoch_id, any_value(duration_s) AS duration_s, any_value(report) AS report "
-        "FROM epoch_rows JOIN recordings USING (recording) JOIN nights USING (recording) "
-        "WHERE recording IN (SELECT recording FROM wanted) GROUP BY recording",
-        wanted=pl.DataFrame({"recording": [name for name, _, _ in nights]}, schema={"recording": pl.String}),
+        "SELECT recording, any_value(duration_s) AS duration_s, any_value(report) AS report FROM recordings "
+        "JOIN nights USING (recording) SEMI JOIN wanted USING (recording) GROUP BY recording",
+        wanted=pl.DataFrame({"recording": [name for name, _, _ in found]}, schema={"recording": pl.String}),
     )
     by_name = {row["recording"]: row for row in rows.iter_rows(named=True)}
-    shown = details(snapshot, rows["epoch_id"].to_list())
+    known, names = nights(snapshot), [name for name, _, _ in found]
+    ids = snapshot.ids[known.first[known.numbers(names)]].tolist()
+    shown = details(snapshot, ids)
     return [
         replace(
-            hit_of(shown[by_name[name]["epoch_id"]], 0.0, float(by_name[name]["duration_s"]), score, reasons),
+            hit_of(shown[epoch_id], 0.0, float(by_name[name]["duration_s"]), score, reasons),
             stage=None, stage_source=None, events=[], caption={"night": by_name[name]["report"]},
         )
-        for name, score, reasons in nights
+        for epoch_id, (name, score, reasons) in zip(ids, found, strict=True)
     ]  # fmt: skip
 
 
@@ -132,7 +131,7 @@ class _Condition:
 def _split(question: Question, snapshot: Snapshot) -> tuple[list[_Condition], list[Filter]]:
     """What an epoch must be or have, all of it at once; and conditions on nights and people."""
     known = snapshot.columns()
-    own = set(snapshot.sql("SELECT column_name FROM (DESCRIBE epoch_rows)")["column_name"])
+    own = snapshot.own_columns()
     alone = [f for f in question.filters if f.relation is None and not own & set(f.columns)]
     together = [
         _Condition(f.words, f.sql if known.keys() >= set(f.columns) else "NULL", f.channels, not f.channels, f.relation)
@@ -158,16 +157,16 @@ def _sensors(number: str) -> Sequence[Sequence[str]]:
 class _Table:
     """The nights left, and what each of them scores for each thing asked."""
 
-    def __init__(self, snapshot: Snapshot, nights: list[str], reader: Encoder | None) -> None:
-        self.snapshot, self._reader = snapshot, reader
-        self.frame = pl.DataFrame({"recording": nights}, schema={"recording": pl.String})
+    def __init__(self, snapshot: Snapshot, names: list[str], reader: Encoder | None) -> None:
+        self.snapshot, self._reader, self._rows = snapshot, reader, nights(snapshot)
+        self.frame = pl.DataFrame({"recording": names}, schema={"recording": pl.String})
         self.refused = dict.fromkeys(REASONS, 0)
-        self._nights = len(nights)
+        self._nights, self._numbered = len(names), False
         self._asked: list[tuple[str, list[tuple[str, int]]]] = []  # words, and columns of `frame` with their signs
         self._shown: dict[str, tuple[str, str]] = {}  # column -> what it is called, and its unit
 
     @cached_property
-    def stages(self) -> pl.DataFrame:
+    def stages(self) -> Staged:
         """The stages of every epoch, as `stages_of` gives them."""
         return stages_of(self.snapshot, self._reader)
 
@@ -175,6 +174,29 @@ class _Table:
     def searched(self) -> int:
         """How many nights could answer, whether they say yes or no."""
         return self._nights - sum(self.refused.values())
+
+    def _numbers(self) -> NDArray[Any]:
+        """Which recordings the nights left are."""
+        return self._rows.numbers(self.frame["recording"].to_list())
+
+    def _holds(self, condition: _Condition) -> NDArray[Any]:
+        """Whether each epoch of the cohort fulfils a condition; its stage is the encoder's where nobody scored it."""
+        if condition.relation is not None:
+            return evaluate(self.snapshot, condition.relation).holds
+        sql = f"({condition.sql})::BOOLEAN"
+        (found,) = self.snapshot.arrays([sql], keep=False)
+        told = self._rows.rows_of(np.flatnonzero(self.stages.told))
+        if not len(told) or not re.search(r"\bstage\b", sql):
+            return found
+        stages = pl.DataFrame({"epoch_id": self.snapshot.ids[told], "stage": self.stages.names(told)})
+        again = self.snapshot.sql(
+            f"SELECT epoch_id, {sql} AS holds FROM (SELECT epochs.* REPLACE (coalesce(s.stage, 'unscored') AS stage) "
+            "FROM epochs JOIN stages s USING (epoch_id))",
+            stages=stages,
+        ).sort("epoch_id")
+        found = found.copy()
+        found[np.sort(told)] = again["holds"].cast(pl.Int8).fill_null(-1).to_numpy()
+        return found
 
     def empty(self) -> None:
         """Nothing was understood, so nothing is ranked."""
@@ -187,10 +209,8 @@ class _Table:
             self.ask_share(fact.words, [_of_concepts(fact.words, [fact.share])], fact.sign, during)
             return
         names = [name for name, _ in fact.measures]
-        by = self._reader.space if self._reader else ""
-        numbers = remembered(
-            self.snapshot, ("numbers", by, *names), lambda: night_numbers(self.snapshot, self.stages, names)
-        )
+        numbers = night_numbers(self.snapshot, self.stages, names)
+        self._numbered = True
         self._shown |= {
             name: (name, load_numbers().get(name, load_nights().get(name, {})).get("unit", "")) for name in names
         }
@@ -213,32 +233,34 @@ class _Table:
         """Rank by the share of sleep, or of where `during` holds, that fulfils all `conditions`; none of it: no hit."""
         name = f"share{len(self._asked)}_pct"
         conditions = [*conditions, *([during] if during else [])]
-        plain = {f"c{n}": c.sql for n, c in enumerate(conditions) if c.relation is None}
-        selected = "".join(f", ({sql})::BOOLEAN AS {c}" for c, sql in plain.items())
-        epochs = self.snapshot.sql(
-            f"""SELECT epoch_id, recording, epoch, start_s, stage{selected}
-            FROM (SELECT epochs.* REPLACE (coalesce(s.stage, 'unscored') AS stage)
-                  FROM epochs JOIN stages s USING (epoch_id))""",
-            stages=self.stages.join(self.frame, on="recording", how="semi").select("epoch_id", "stage"),
-        )
-        asked = list(plain)
-        for n, condition in enumerate(conditions):
-            if condition.relation is not None and not isinstance(condition.relation, Run):
-                found = holding(self.snapshot, condition.relation).rename({"holds": f"c{n}"})
-                epochs = epochs.join(found, on="epoch_id", how="left", maintain_order="left")
-                asked.append(f"c{n}")
-        if "'W'" not in " ".join(plain.values()):
-            epochs = epochs.filter(pl.col("stage") != "W")
+        known, plain = self._rows, [c.sql for c in conditions if c.relation is None]
+        awake_too = "'W'" in " ".join(plain)
+        asked = {n: self._holds(c) for n, c in enumerate(conditions) if not isinstance(c.relation, Run)}
+        chosen = np.zeros(len(known.names), bool)
+        chosen[self._numbers()] = True
+        rows = np.flatnonzero(chosen[known.of] & (True if awake_too else self.stages.codes != STAGES.index("W")))
+        of = known.of[rows]
+        holds = {n: found[rows] for n, found in asked.items()}
+        count = partial(np.bincount, minlength=len(known.names))
         # What nobody can say of any epoch of a night is what the night lacks.
-        lacks = pl.coalesce(*(pl.when(pl.col(c).count() == 0).then(int(c[1:])) for c in asked), pl.lit(None))
-        frame = epochs.group_by("recording").agg(lacks.alias("lacks"))
-        epochs = epochs.filter(~pl.any_horizontal(pl.col(c).is_null() for c in asked)) if asked else epochs
-        epochs = epochs.filter(pl.col(f"c{len(conditions) - 1}")) if during else epochs
-        there = epochs.filter(pl.all_horizontal(asked)) if asked else epochs
+        lacks = np.full(len(known.names), -1)
+        for n in sorted(asked, key=lambda n: conditions[n].relation is not None):
+            lacks[(lacks < 0) & (count(of) > 0) & (count(of[holds[n] >= 0]) == 0)] = n
+        able = np.ones(len(rows), bool)
+        for found in holds.values():
+            able &= found >= 0
+        if during:
+            able &= holds[len(conditions) - 1] == 1
+        there = able.copy()
+        for found in holds.values():
+            there &= found == 1
         if runs := [c.relation for c in conditions if isinstance(c.relation, Run)]:
-            there = long_enough(there, runs)
-        share = 100.0 * pl.col("epoch_id").is_in(there["epoch_id"].to_list()).mean()
-        frame = frame.join(epochs.group_by("recording").agg(share.alias(name)), on="recording", how="left")
+            frame = pl.DataFrame({"row": rows[there], "recording": of[there], "epoch": known.epoch[rows[there]]})
+            there = np.isin(rows, long_enough(frame, runs)["row"].to_numpy())
+        whole = count(of[able])
+        share = 100.0 * np.divide(count(of[there]), whole, out=np.full(len(whole), np.nan), where=whole > 0)
+        frame = pl.DataFrame({"recording": known.names, "lacks": lacks, name: pl.Series(share, nan_to_null=True)})
+        frame = frame.with_columns(lacks=pl.when(pl.col("lacks") >= 0).then("lacks"))
         self.frame = self.frame.join(frame, on="recording", how="left")
         for n, condition in enumerate(conditions):
             self._leave_out(pl.col("lacks").eq_missing(n), condition.channels, condition.scorable)
@@ -256,11 +278,10 @@ class _Table:
         known = self.snapshot.columns()
         there = known.keys() >= set(condition.columns)
         shown = [c for c in condition.columns if c in known and c not in self.frame.columns]
-        rows = self.snapshot.sql(
-            f"SELECT recording, {''.join(f'any_value({c}) AS {c}, ' for c in shown)}"
-            f"any_value({condition.sql if there else 'NULL'})::BOOLEAN AS holds FROM epochs GROUP BY recording"
-        )
-        self.frame = self.frame.join(rows, on="recording", how="left")
+        rows = by_recording(self.snapshot, [*shown, f"({condition.sql if there else 'NULL'})::BOOLEAN AS holds"])
+        rows = rows.group_by("number").agg(pl.all().drop_nulls().first())
+        names = pl.Series("recording", self._rows.names, dtype=pl.String)[rows["number"]]
+        self.frame = self.frame.join(rows.drop("number").with_columns(names), on="recording", how="left")
         self._leave_out(pl.col("holds").is_null(), condition.channels, not condition.channels)
         self.frame = self.frame.filter(pl.col("holds")).drop("holds")
         self._asked.append((condition.words, [(c, 0) for c in condition.columns if c in self.frame.columns]))
@@ -288,29 +309,23 @@ class _Table:
 
     def _nearest(self, encoder: Encoder, collection: str, text: str) -> tuple[dict[str, float], float]:
         """The mean cosine of each night's nearest tenth, and the best of all; nights without vectors are no keys."""
-        query = np.asarray(encoder.embed_texts([text]), np.float32)[0]
-        key = "caption_id" if collection == "caption" else "epoch_id"
-        rows = self.snapshot.sql(
-            f"SELECT night, {key} AS id FROM epoch_rows JOIN names USING (recording)",
-            names=self.frame.select("recording").with_row_index("night"),
-        )
-        ids = rows["id"].unique().sort()
-        cosines = [
-            self._cosines(encoder, collection, ids[at : at + _AT_ONCE], query) for at in range(0, len(ids), _AT_ONCE)
-        ]
-        near = pl.DataFrame({"id": ids, "near": np.concatenate(cosines) if cosines else np.zeros(0)})
-        rows = rows.join(near, on="id").drop_nans("near").select("night", "near")
+        query = np.asarray(encoder.embed_texts([text]), np.float32)
+        rows = self._rows.rows_of(np.sort(self._numbers()))
+        if collection == "caption":
+            captions, place = self.snapshot.captions()
+            some, of = np.unique(place[rows], return_inverse=True)
+            near = self.snapshot.products(encoder.space, collection, query, captions[some])[of, 0]
+        else:
+            rows = np.sort(rows)
+            near = self.snapshot.products(encoder.space, collection, query, self.snapshot.ids[rows])[:, 0]
+        known = np.isfinite(near) & (near != 0)  # a vector of zeros is of an epoch of which nothing is known
+        each = pl.DataFrame({"night": self._rows.of[rows[known]], "near": near[known].astype(np.float64)})
         count = pl.max_horizontal(1, (NEAREST * pl.len()).round(mode="half_to_even")).cast(pl.Int64)
-        of_night = rows.group_by("night").agg(
+        of_night = each.group_by("night").agg(
             tenth=pl.col("near").sort(descending=True).head(count).mean(), best=pl.col("near").max()
         )
-        names = self.frame["recording"][of_night["night"].to_list()].to_list()
-        nights = dict(zip(names, of_night["tenth"].to_list(), strict=True))
-        return nights, float(of_night["best"].max() or -1.0) if of_night.height else -1.0  # type: ignore[arg-type]
-
-    def _cosines(self, encoder: Encoder, collection: str, ids: pl.Series, query: NDArray[np.float32]) -> NDArray[Any]:
-        vectors = self.snapshot.vectors(encoder.space, collection, ids.to_numpy())
-        return np.where(np.any(vectors, axis=1), vectors @ query, np.nan)
+        tenths = {self._rows.names[n]: near for n, near in of_night.select("night", "tenth").iter_rows()}
+        return tenths, max(of_night["best"].to_list(), default=-1.0)
 
     def _leave_out(self, unknown: pl.Expr, channels: Sequence[Sequence[str]], scorable: bool) -> None:
         """Drop nights that cannot answer, and count them by the reason that most of all would change it: the sensor is
@@ -320,14 +335,14 @@ class _Table:
         if not out.height:
             return
         reason = reason_sql(channels, self.snapshot.columns(), scorable)
-        by_night = self.snapshot.sql(
-            f"SELECT CASE WHEN bool_or(r = {NOT_SCORED}) THEN {NOT_SCORED} "
-            f"WHEN bool_or(r = {QUALITY}) THEN {QUALITY} ELSE 0 END AS r "
-            f"FROM (SELECT recording, {reason} AS r FROM epochs JOIN names USING (recording)) GROUP BY recording",
-            names=out,
-        )
-        for place in by_night["r"]:
-            self.refused[REASONS[place]] += 1
+        (found,) = self.snapshot.arrays([f"({reason})::TINYINT"])
+        numbers = self._rows.numbers(out["recording"].to_list())
+        of, rows = self._rows.of, self._rows.rows_of(numbers)
+        some = {
+            r: np.bincount(of[rows[found[rows] == r]], minlength=len(self._rows.names)) for r in (NOT_SCORED, QUALITY)
+        }
+        for n in numbers:
+            self.refused[REASONS[NOT_SCORED if some[NOT_SCORED][n] else QUALITY if some[QUALITY][n] else 0]] += 1
 
     def hits(self, k: int) -> list[Hit]:
         """The best nights, each with every number asked, its value and its rank among the nights left."""
@@ -349,11 +364,9 @@ class _Table:
         for words, columns in self._asked:
             said = [self._line(frame, name, sign, row) for name, sign in columns if frame[name][row] is not None]
             lines.append(f"{words}: {', '.join(said)}")
-        by = frame["staged_by"][row] if "staged_by" in frame.columns else None
-        scored = self.snapshot.sql(
-            "SELECT any_value(stage_source) AS by FROM epoch_rows WHERE recording = ?", [frame["recording"][row]]
-        )["by"][0]
-        return [*lines, f"stages: by {by} from the signals, not scored"] if by and by != scored else lines
+        number = self._rows.numbers([frame["recording"][row]])[0]
+        told = self._numbered and self.stages.told[number]
+        return [*lines, f"stages: by {self.stages.by} from the signals, not scored"] if told else lines
 
     def _line(self, frame: pl.DataFrame, name: str, sign: int, row: int) -> str:
         value = frame[name][row]

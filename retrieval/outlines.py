@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from index import Snapshot
+from retrieval.by_night import Nights, nights
+from retrieval.night_numbers import stages_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +25,30 @@ class Outline:
 
 def outlines(snapshot: Snapshot, recordings: Sequence[str]) -> dict[str, Outline]:
     """The outlines of these recordings, by id; what the cohort does not have is no key."""
-    wanted = pl.DataFrame({"recording": list(dict.fromkeys(recordings))}, schema={"recording": pl.String})
-    nights = snapshot.sql(
-        "SELECT recording, duration_s, start_clock_s FROM recordings JOIN wanted USING (recording)", wanted=wanted
+    snapshot = snapshot.pinned()
+    known = nights(snapshot)
+    have = set(known.names)
+    names = [name for name in dict.fromkeys(recordings) if name in have]
+    lengths = snapshot.sql(
+        "SELECT recording, duration_s, start_clock_s FROM recordings SEMI JOIN wanted USING (recording)",
+        wanted=pl.DataFrame({"recording": names}, schema={"recording": pl.String}),
     )
-    # By row numbers, so that of all other nights nothing but their names is read.
-    # A stretch goes on while the stage stays and the next epoch begins where the last one stopped.
-    runs = snapshot.sql(
-        """WITH own AS (SELECT recording, start_s, stop_s, coalesce(stage, 'unscored') AS stage
-                        FROM epoch_rows
-                        WHERE rowid IN (SELECT rowid FROM epoch_rows SEMI JOIN wanted USING (recording))),
-           marked AS (SELECT *, (stage IS DISTINCT FROM lag(stage) OVER night
-                                 OR start_s IS DISTINCT FROM lag(stop_s) OVER night)::INT AS fresh
-                      FROM own WINDOW night AS (PARTITION BY recording ORDER BY start_s)),
-           numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY recording ORDER BY start_s) AS run FROM marked)
-        SELECT recording, min(start_s) AS start_s, max(stop_s) AS stop_s, any_value(stage) AS stage
-        FROM numbered GROUP BY recording, run ORDER BY recording, start_s""",
-        wanted=wanted,
-    )
-    by_night: dict[str, list[tuple[float, float, str]]] = {}
-    for name, start_s, stop_s, stage in runs.iter_rows():
-        by_night.setdefault(name, []).append((start_s, stop_s, stage))
+    numbers = dict(zip(names, known.numbers(names), strict=True))
     return {
-        name: Outline(name, duration_s, start_clock_s, tuple(by_night.get(name, ())))
-        for name, duration_s, start_clock_s in nights.iter_rows()
+        name: Outline(name, duration_s, start_clock_s, _stretches(snapshot, known, numbers[name]))
+        for name, duration_s, start_clock_s in lengths.iter_rows()
     }
+
+
+def _stretches(snapshot: Snapshot, known: Nights, number: int) -> tuple[tuple[float, float, str], ...]:
+    """A night's stages; one goes on while it stays the same and the next epoch begins where the last one stopped."""
+    rows = known.rows_of([number])
+    (stops_s,) = snapshot.arrays(["stop_s"])
+    stages = stages_of(snapshot, None).names(rows).fill_null("unscored")
+    found: list[tuple[float, float, str]] = []
+    for start_s, stop_s, stage in zip(known.start_s[rows].tolist(), stops_s[rows].tolist(), stages, strict=True):
+        if found and found[-1][1:] == (start_s, stage):
+            found[-1] = (found[-1][0], stop_s, stage)
+        else:
+            found.append((start_s, stop_s, stage))
+    return tuple(found)

@@ -6,7 +6,6 @@ are those of the signals where the cohort has an encoder that reads them, else t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 
 from encoders.captions import load_measures, load_nights
 from encoders.models import Encoder
-from encoders.vocabulary import SLEEP_STAGES
 from index import Snapshot
-from retrieval.night_numbers import NIGHTS_AT_ONCE, in_parts
+from retrieval.by_night import nights
+from retrieval.night_numbers import NIGHTS_AT_ONCE, STAGES, Staged, stages_of
 
-GROUPS = ("W", *SLEEP_STAGES, "all")
+GROUPS = (*STAGES, "all")
 FEWEST = 10  # epochs of a stage, for a mean of it
 # What says more of the recording than of the sleep.
 _NO_LIKENESS = {"lights_off_s", "lights_on_s", "unscored_min", "tib_min", "oximetry_h"}
@@ -50,40 +49,36 @@ def vectors_for(encoder: Encoder, reader: Encoder | None) -> Vectors:
 
 def epochs_of(snapshot: Snapshot, recordings: Sequence[str]) -> pl.DataFrame:
     """`recording epoch_id start_s caption_id` of these nights, in order of time."""
-    return snapshot.sql(
-        "SELECT recording, epoch_id, start_s, caption_id FROM epoch_rows JOIN names USING (recording) "
-        "ORDER BY recording, start_s",
-        names=pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}),
-    )
+    known, (captions,) = nights(snapshot), snapshot.arrays(["caption_id"])
+    rows = known.rows_of(np.sort(known.numbers(recordings)))
+    names = np.array(known.names, dtype=object)[known.of[rows]]
+    return pl.DataFrame(
+        {"recording": pl.Series(names, dtype=pl.String), "epoch_id": snapshot.ids[rows], "start_s": known.start_s[rows],
+         "caption_id": captions[rows]}
+    )  # fmt: skip
 
 
-def pool(snapshot: Snapshot, vectors: Vectors, stages: pl.DataFrame, recordings: Sequence[str]) -> Floats:
+def pool(snapshot: Snapshot, vectors: Vectors, stages: Staged, recordings: Sequence[str]) -> Floats:
     """The mean vector of each night in each of GROUPS, float32 `(nights, groups, dim)`.
 
     NaN for fewer than FEWEST epochs. `stages` as `stages_of` gives them. Nights are read in parts: memory stays small.
     """
     from scipy.sparse import csr_array
 
-    names = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String}).with_row_index("night")
-    rows = (
-        snapshot.sql(
-            "SELECT night, epoch_id, caption_id FROM epoch_rows JOIN names USING (recording) ORDER BY night, start_s",
-            names=names,
-        )
-        .join(stages.select("epoch_id", "stage"), on="epoch_id", how="left", maintain_order="left")
-        .with_columns(pl.col("stage").fill_null(""))
-    )
-    edges = np.searchsorted(rows["night"].to_numpy(), [*range(0, len(recordings), NIGHTS_AT_ONCE), len(recordings)])
+    known_nights = nights(snapshot)
+    numbers = known_nights.numbers(recordings)
+    (captions,) = snapshot.arrays(["caption_id"])
     found = []
-    for part, (start, stop) in zip(in_parts(recordings), pairwise(edges.tolist()), strict=True):
-        own = rows[start:stop]
+    for at in range(0, len(recordings), NIGHTS_AT_ONCE):
+        part = numbers[at : at + NIGHTS_AT_ONCE]
+        rows = known_nights.rows_of(part)
+        own = pl.DataFrame({"epoch_id": snapshot.ids[rows], "caption_id": captions[rows]})
         values = vectors.of(snapshot, own)
         known = np.isfinite(values).all(axis=1)
-        night = own["night"].to_numpy().astype(np.int64) % NIGHTS_AT_ONCE
-        stage = own["stage"].to_numpy()
+        night, stage = np.repeat(np.arange(len(part)), known_nights.count[part]), stages.codes[rows]
         means = np.full((len(part), len(GROUPS), values.shape[1]), np.nan, np.float32)
         for g, group in enumerate(GROUPS):
-            of = np.flatnonzero(known & ((stage == group) | (group == "all")))
+            of = np.flatnonzero(known & ((stage == g) | (group == "all")))
             counts = np.bincount(night[of], minlength=len(part))
             belongs = csr_array((np.ones(len(of), np.float32), (night[of], np.arange(len(of)))), (len(part), len(of)))
             enough = counts >= FEWEST
@@ -127,14 +122,27 @@ def night_measures(snapshot: Snapshot, recordings: Sequence[str], only: Sequence
     own = [c for c in of_nights if only is None and c in known]
     numeric = [c for c in load_measures() if known.get(c) in ("DOUBLE", "FLOAT") and c in (only or load_measures())]
     numeric = [c for c in numeric if c not in own]  # the lowest SpO2 is a number of both
-    asleep = "coalesce(nullif(stage, 'unscored') <> 'W', TRUE)"
-    means = "".join(f", avg({c}) FILTER ({asleep}) AS {c}" for c in numeric)
-    table = snapshot.sql(
-        f"SELECT e.*{''.join(f', n.{c}' for c in own)} FROM "
-        f"(SELECT recording{means} FROM epoch_rows GROUP BY recording) e JOIN nights n USING (recording)"
+    means = pl.DataFrame(
+        snapshot.kept(f"means in sleep of {numeric}", lambda: _means(snapshot, numeric)), numeric, nan_to_null=True
+    ).with_columns(pl.Series("recording", nights(snapshot).names, dtype=pl.String))
+    table = means.select("recording", *numeric).join(
+        snapshot.sql(f"SELECT {', '.join(['recording', *own])} FROM nights"), on="recording", maintain_order="left"
     )
     order = pl.DataFrame({"recording": list(recordings)}, schema={"recording": pl.String})
     return order.join(table, on="recording", how="left", maintain_order="left")
+
+
+def _means(snapshot: Snapshot, names: Sequence[str]) -> Floats:
+    """`(recordings, measures)`: each measure's mean over the epochs of a recording that are not scored awake."""
+    known = nights(snapshot)
+    asleep = stages_of(snapshot, None).codes != STAGES.index("W")
+    found = np.full((len(known.names), len(names)), np.nan)
+    for n, values in enumerate(snapshot.arrays([f"{name}::FLOAT" for name in names])):
+        there = asleep & ~np.isnan(values)
+        counts = known.over(np.add, there.astype(np.int64), 0)
+        sums = known.over(np.add, np.where(there, values, np.float32(0)).astype(np.float64), 0.0)
+        found[:, n] = np.divide(sums, counts, out=found[:, n], where=counts > 0)
+    return found
 
 
 def measure_gaps(table: pl.DataFrame, night: int) -> tuple[Floats, int]:

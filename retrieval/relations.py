@@ -11,8 +11,8 @@ just before the breath returns. Linked are a respiratory event and a desaturatio
 rule of `encoders.captions.links`. A stage is as an event from its first to its last epoch in a row.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from encoders.captions import Concept
 from encoders.captions.links import WINDOW_S
 from encoders.vocabulary import APNEAS, EPOCH_S, EVENTS, HYPOPNEAS, SLEEP_STAGES
 from index import Snapshot
+from retrieval.by_night import Array, by_recording, nights
 from retrieval.concepts import NOT_SCORED, event_name, event_names, holds, reason_sql
 from retrieval.concepts import measured as sensed
 from retrieval.numbers import Comparison
@@ -94,38 +95,31 @@ class Run:
 Relation = Pair | Window | Period | Run
 
 
+SPAN = {"row": pl.Int64, "clear": pl.Float64, "first": pl.Int64, "last": pl.Int64, "from_s": pl.Float64,
+        "to_s": pl.Float64, "said": pl.String}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a relation is of an epoch, as SQL: `holds reason clear first last from_s to_s said` of `judged`.
+    """What a relation is of every epoch, by row of the snapshot.
 
-    Its expressions name the columns of `read`, which are expressions over an epoch's own columns, and of `table`, which
-    is joined by its column `key`; each name stands there with {p} in front. holds: null where nobody can tell, for the
-    `reason` of `concepts.REASONS`. clear: the more the surer. first, last, from_s, to_s: epochs and seconds of the
-    stretch that shows it, null where the epoch alone does. says: what was found out about the nights that the
-    question's words left open.
+    holds: int8, -1 where nobody can tell, for the `reason` of `concepts.REASONS`. spans: of rows that lie in a stretch,
+    `row clear first last from_s to_s said`: the more `clear` the surer; epochs and seconds of the stretch that shows
+    it. said: of any rows, what is said of them instead. says: what was found out about the nights that the question's
+    words left open.
     """
 
-    read: dict[str, str]
-    table: pl.DataFrame
-    key: str
-    judged: dict[str, str]
+    holds: Array
+    reason: Array
+    spans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SPAN))
+    said: Callable[[Array], list[str | None]] | None = None
     says: str = ""
 
-    def reading(self, prefix: str) -> list[str]:
-        """What is selected of an epoch."""
-        return [f"({sql}) AS {prefix}{name}" for name, sql in self.read.items()]
-
-    def joining(self, prefix: str) -> pl.DataFrame:
-        """The table that is joined."""
-        return self.table.rename({c: f"{prefix}{c}" for c in self.table.columns if c != self.key})
-
-    def judging(self, prefix: str) -> dict[str, str]:
-        """What is selected of both."""
-        return {name: sql.format(p=prefix) for name, sql in self.judged.items()}
-
-
-_SPAN = {"clear": "DOUBLE", "first": "BIGINT", "last": "BIGINT", "from_s": "DOUBLE", "to_s": "DOUBLE",
-         "said": "VARCHAR"}  # fmt: skip
+    def shown(self, rows: Array) -> pl.DataFrame:
+        """`row clear first last from_s to_s said` of these rows, in their order; null where there is nothing."""
+        asked = pl.DataFrame({"row": rows}, schema={"row": pl.Int64})
+        found = asked.join(self.spans, on="row", how="left", maintain_order="left")
+        return found.with_columns(said=pl.Series(self.said(rows), dtype=pl.String)) if self.said else found
 
 
 def evaluate(snapshot: Snapshot, relation: Relation) -> Found:
@@ -142,41 +136,35 @@ def _evaluate(snapshot: Snapshot, relation: Relation) -> Found:
     if isinstance(relation, Period):
         return _period(snapshot, relation)
     assert isinstance(relation, Pair)
-    read = {
-        f"{name}{what}": sql
-        for name, side in (("a", relation.first), ("b", relation.second))
-        for what, sql in _state(snapshot, side.concept, measured=relation.measured).items()
-    }
-    table = _marked(snapshot, relation)
-    judged = {name: f"{{p}}m_{name}" for name in _SPAN}
-    scored = "CASE WHEN {p}a IS NOT NULL AND {p}b IS NOT NULL THEN FALSE END"
-    inside = "{p}m_from_s IS NOT NULL"
-    judged["reason"] = "CASE WHEN {p}a IS NULL THEN {p}a_reason ELSE {p}b_reason END"
+    spans = _marked(snapshot, relation)
+    (a, a_reason), (b, b_reason) = (_state(snapshot, side.concept, measured=relation.measured)
+                                    for side in (relation.first, relation.second))  # fmt: skip
+    inside = np.zeros(len(a), bool)
+    inside[spans["row"].to_numpy()] = True
+    scored = (a >= 0) & (b >= 0)
     if relation.alone:  # that it stands alone can be said only where its partner would have been scored
-        judged["holds"] = f"CASE WHEN ({scored}) IS NOT NULL THEN {inside} END"
+        holds = np.where(scored, inside, np.int8(-1))
     else:
-        judged["holds"] = f"CASE WHEN {inside} THEN TRUE ELSE {scored} END"
-    if relation.measured:  # where one of them can't be sensed, there is no saying no
-        both = (
-            "CASE WHEN {p}a_measured IS NOT NULL AND {p}b_measured IS NOT NULL THEN {p}a_measured AND {p}b_measured END"
-        )
-        names = " and ".join(side.concept.say[0] for side in (relation.first, relation.second))
-        told = (
-            f"CASE WHEN ({judged['holds']}) IS NULL AND ({both}) THEN '{names} measured in the epoch, not scored' END"
-        )
-        judged |= {"holds": f"coalesce({judged['holds']}, {both})", "said": f"coalesce({judged['said']}, {told})"}
-    return Found(read, table.rename({c: f"m_{c}" for c in _SPAN}), "epoch_id", judged)
+        holds = np.where(inside, np.int8(1), np.where(scored, np.int8(0), np.int8(-1)))
+    reason = np.where(a < 0, a_reason, b_reason)
+    if not relation.measured:
+        return Found(holds, reason, spans)
+    # Where one of them can't be sensed, there is no saying no.
+    by_sensor = [
+        snapshot.arrays([f"({sensed(side.concept)})::BOOLEAN"])[0] for side in (relation.first, relation.second)
+    ]
+    both = np.where((by_sensor[0] >= 0) & (by_sensor[1] >= 0), by_sensor[0] & by_sensor[1], np.int8(-1))
+    told = (holds < 0) & (both == 1)
+    names = " and ".join(side.concept.say[0] for side in (relation.first, relation.second))
 
+    def said(rows: Array) -> list[str | None]:
+        marked = Found(holds, reason, spans).shown(rows)["said"].to_list()
+        return [
+            word or (f"{names} measured in the epoch, not scored" if of else None)
+            for word, of in zip(marked, told[rows].tolist(), strict=True)
+        ]
 
-def holding(snapshot: Snapshot, relation: Relation) -> pl.DataFrame:
-    """`epoch_id holds` of every epoch."""
-    found = evaluate(snapshot, relation)
-    columns = ["epoch_id", "recording", "epoch", "start_s", *found.reading("of_")]
-    return snapshot.sql(
-        f"WITH read AS (SELECT {', '.join(columns)} FROM {snapshot.narrowest(columns)}) "
-        f"SELECT epoch_id, ({found.judging('of_')['holds']}) AS holds FROM read LEFT JOIN related USING ({found.key})",
-        related=found.joining("of_"),
-    )
+    return Found(np.where(holds < 0, both, holds), reason, spans, said)
 
 
 def long_enough(rows: pl.DataFrame, runs: Sequence[Run]) -> pl.DataFrame:
@@ -189,8 +177,9 @@ def long_enough(rows: pl.DataFrame, runs: Sequence[Run]) -> pl.DataFrame:
 # ---- pairs
 
 
-def _state(snapshot: Snapshot, concept: Concept, *, measured: bool = False) -> dict[str, str]:
-    """SQL of whether a concept holds, and why nobody can tell where that is null; with `measured`, by a sensor.
+def _state(snapshot: Snapshot, concept: Concept, *, measured: bool = False) -> tuple[Array, Array]:
+    """Of every epoch whether a concept holds, and why nobody can tell where that is not known; with `measured`, the
+    reason is a sensor's.
 
     Events hold as scored, stages also as measured.
     """
@@ -198,22 +187,15 @@ def _state(snapshot: Snapshot, concept: Concept, *, measured: bool = False) -> d
     state = "NULL" if event and f"n_{event}" not in known else concept.scored if event else holds(concept)
     by_sensor = measured or not event
     reason = reason_sql(concept.channels, known, bool(concept.coverage)) if by_sensor else str(NOT_SCORED)
-    found = {"": f"({state})::BOOLEAN", "_reason": reason}
-    return found | ({"_measured": f"({sensed(concept)})::BOOLEAN"} if measured else {})
-
-
-# Nights have numbers, since text is slow to sort and to compare.
-_NUMBERED = "(SELECT recording, row_number() OVER (ORDER BY recording) AS night FROM recordings)"
+    found, why = snapshot.arrays([f"({state})::BOOLEAN", f"({reason})::TINYINT"])
+    return found, why
 
 
 def _epochs_in(snapshot: Snapshot, concept: Concept) -> pl.DataFrame:
     """`night start_s` of the epochs in which a stage holds, in order."""
-    state = _state(snapshot, concept)[""]
-    source = snapshot.narrowest(["recording", "epoch", "start_s", state])
-    return snapshot.sql(
-        f"WITH own AS (SELECT recording, epoch, start_s FROM {source} WHERE {state}) "
-        f"SELECT night, start_s FROM own JOIN {_NUMBERED} USING (recording) ORDER BY night, epoch"
-    )
+    known = nights(snapshot)
+    rows = np.flatnonzero(_state(snapshot, concept)[0] == 1)
+    return pl.DataFrame({"night": known.of[rows], "start_s": known.start_s[rows]}).sort("night", "start_s")
 
 
 def _intervals(snapshot: Snapshot, side: Side, events: pl.DataFrame) -> pl.DataFrame:
@@ -237,11 +219,14 @@ def _in_row(rows: pl.DataFrame, apart_s: float) -> pl.DataFrame:
     )
 
 
+_NUMBERED = "(SELECT recording, row_number() OVER (ORDER BY recording) - 1 AS night FROM recordings)"
+
+
 def _events(snapshot: Snapshot, names: Sequence[str]) -> pl.DataFrame:
     """`night name start_s stop_s` of these events, by start; of several scorings the one that the catalog uses."""
     kinds = ", ".join(f"('{name}', {f'{EVENTS[name]!r}' if EVENTS[name] else 'NULL'})" for name in sorted(set(names)))
     return snapshot.sql(
-        f"""SELECT night, e.name, e.start_s, greatest(e.start_s, e.stop_s) AS stop_s
+        f"""SELECT night::INTEGER AS night, e.name, e.start_s, greatest(e.start_s, e.stop_s) AS stop_s
         FROM events e JOIN (VALUES {kinds}) k(name, kind) ON e.name = k.name JOIN {_NUMBERED} USING (recording)
         WHERE k.kind IS NULL OR EXISTS (SELECT 1 FROM coverage c WHERE c.used AND c.kind = k.kind
             AND c.recording = e.recording AND c.scorer IS NOT DISTINCT FROM e.scorer)"""
@@ -259,7 +244,7 @@ def _is_late(side: Side) -> bool:
 
 
 def _marked(snapshot: Snapshot, pair: Pair) -> pl.DataFrame:
-    """The epochs that lie in a pair: `epoch_id clear first last from_s to_s said`."""
+    """The epochs that lie in a pair: `row clear first last from_s to_s said`."""
     names = (*pair.first.names, *pair.second.names, *(BREATHS if pair.order == "linked" else ()))
     events = _events(snapshot, names) if names else pl.DataFrame()
     a, b = (_intervals(snapshot, side, events) for side in (pair.first, pair.second))
@@ -334,28 +319,25 @@ def _linked(pair: Pair, events: pl.DataFrame, a: pl.DataFrame, b: pl.DataFrame) 
 
 def _laid(snapshot: Snapshot, found: pl.DataFrame) -> pl.DataFrame:
     """Stretches `night lo hi clear said` laid over the epochs; an epoch in several shows the first of them."""
-    origins = snapshot.sql(
-        f"SELECT night, arg_min(start_s - epoch * {EPOCH_S}, epoch) AS origin FROM epoch_rows JOIN {_NUMBERED} "
-        "USING (recording) WHERE night IN (SELECT night FROM wanted) GROUP BY night",
-        wanted=found.select(pl.col("night").unique()),
-    )
+    known = nights(snapshot)
+    own = found["night"].unique().to_numpy()
+    begin = known.first[own]
+    origins = pl.DataFrame({"night": own, "origin": known.start_s[begin] - known.epoch[begin] * EPOCH_S})
     into = [(pl.col(edge) - pl.col("origin")) / EPOCH_S for edge in ("lo", "hi")]
     last = pl.max_horizontal(into[1].ceil() - 1, into[0].floor())  # an event without length lies where it starts
     spans = found.with_row_index("pair").join(origins, on="night")
     spans = spans.with_columns(epoch=pl.int_ranges(into[0].floor().cast(pl.Int64), last.cast(pl.Int64) + 1))
     places = spans.select("pair", "night", "epoch").explode("epoch", empty_as_null=False)
-    rows = snapshot.sql(
-        f"SELECT pair, epoch_id, epoch, start_s FROM epoch_rows JOIN {_NUMBERED} USING (recording) "
-        "JOIN places USING (night, epoch)",
-        places=places,
-    )
+    row = known.places(places["night"].to_numpy(), places["epoch"].to_numpy())
+    rows = places.drop("night").with_columns(row=pl.Series(row, dtype=pl.Int64)).filter(pl.col("row") >= 0)
+    rows = rows.with_columns(start_s=pl.Series(known.start_s[rows["row"].to_numpy()]))
     laid = spans.drop("epoch").join(rows, on="pair").with_columns(
         first=pl.col("epoch").min().over("pair"), last=pl.col("epoch").max().over("pair"),
         from_s=pl.col("start_s").min().over("pair"), to_s=pl.col("start_s").max().over("pair") + EPOCH_S,
     )  # fmt: skip
     return (
         laid.sort("lo")
-        .group_by("epoch_id")
+        .group_by("row")
         .agg(
             pl.col("clear").max(), pl.col("first", "from_s").min(), pl.col("last", "to_s").max(), pl.col("said").first()
         )
@@ -365,37 +347,41 @@ def _laid(snapshot: Snapshot, found: pl.DataFrame) -> pl.DataFrame:
 # ---- parts of the night
 
 
-_NO_SPAN = {name: f"NULL::{kind}" for name, kind in _SPAN.items()}
-
-
 def _window(snapshot: Snapshot, window: Window) -> Found:
     """An epoch lies where its middle lies. The night is from lights off to on where someone noted these, else from the
     first to the last epoch of sleep, else the recording."""
-    known = snapshot.columns()
-
-    def column(name: str) -> str:
-        return f"any_value({name})" if name in known else "NULL"
-
-    asleep = f"WHERE stage IN ({', '.join(repr(s) for s in SLEEP_STAGES)})" if "stage" in known else "WHERE FALSE"
-    needed = ["recording", "stage", "start_s", "duration_s", "lights_source", "lights_off_s", "lights_on_s"]
-    nights = snapshot.sql(
-        f"""SELECT recording, {column("lights_source")} AS lights, {column("lights_off_s")}::DOUBLE AS off_s,
-        {column("lights_on_s")}::DOUBLE AS on_s, min(start_s) FILTER ({asleep}) AS sleep_s,
-        max(start_s) FILTER ({asleep}) + {EPOCH_S} AS wake_s, min(start_s) AS begin_s,
-        coalesce({column("duration_s")}::DOUBLE, max(start_s) + {EPOCH_S}) AS end_s FROM {snapshot.narrowest(needed)}
-        GROUP BY recording"""
+    columns, known = snapshot.columns(), nights(snapshot)
+    (asleep,) = snapshot.arrays(
+        [f"(stage IN ({', '.join(repr(s) for s in SLEEP_STAGES)}))::BOOLEAN" if "stage" in columns else "FALSE"]
     )
-    stated = (pl.col("lights") != "assumed") & pl.col("off_s").is_not_null() & pl.col("on_s").is_not_null()
+    least = known.over(np.minimum, np.where(asleep == 1, known.start_s, np.inf), np.inf)
+    most = known.over(np.maximum, np.where(asleep == 1, known.start_s, -np.inf), -np.inf)
+    sleeps, there = np.isfinite(least), known.count > 0
+    frame = pl.DataFrame({
+        "number": np.arange(len(known.names), dtype=np.int32),
+        "sleep_s": np.where(sleeps, least, np.nan), "wake_s": np.where(sleeps, most + EPOCH_S, np.nan),
+        "begin_s": known.over(np.minimum, known.start_s, np.nan),
+        "last_s": known.over(np.maximum, known.start_s, np.nan) + EPOCH_S,
+    }, nan_to_null=True).filter(pl.Series(there))  # fmt: skip
+    asked = {"lights": "lights_source", "off_s": "lights_off_s", "on_s": "lights_on_s", "end_s": "duration_s"}
+    have = {name: column for name, column in asked.items() if column in columns}
+    stated = by_recording(snapshot, [f"{c}{'::DOUBLE' * (n != 'lights')} AS {n}" for n, c in have.items()])
+    stated = stated.group_by("number").agg(pl.col(name).drop_nulls().first() for name in have)
+    frame = frame.join(stated, on="number", how="left", maintain_order="left").with_columns(
+        pl.lit(None, pl.String if name == "lights" else pl.Float64).alias(name) for name in asked if name not in have
+    )
+    frame = frame.with_columns(end_s=pl.coalesce("end_s", "last_s"))
+    noted = (pl.col("lights") != "assumed") & pl.col("off_s").is_not_null() & pl.col("on_s").is_not_null()
     by = {
-        "the time from lights off to on": (stated.fill_null(False) & (window.of == "night"), "off_s", "on_s"),
+        "the time from lights off to on": (noted.fill_null(False) & (window.of == "night"), "off_s", "on_s"),
         "the sleep period": (pl.col("sleep_s").is_not_null() & (window.of != "recording"), "sleep_s",
                                              "wake_s"),
         "the recording": (pl.lit(window.of != "sleep"), "begin_s", "end_s"),
     }  # fmt: skip
-    nights = nights.with_columns(
-        by=pl.coalesce(pl.when(there).then(pl.lit(name)) for name, (there, _, _) in by.items()),
-        lo=pl.coalesce(pl.when(there).then(lo) for there, lo, _ in by.values()),
-        hi=pl.coalesce(pl.when(there).then(hi) for there, _, hi in by.values()),
+    frame = frame.with_columns(
+        by=pl.coalesce(pl.when(of).then(pl.lit(name)) for name, (of, _, _) in by.items()),
+        lo=pl.coalesce(pl.when(of).then(lo) for of, lo, _ in by.values()),
+        hi=pl.coalesce(pl.when(of).then(hi) for of, _, hi in by.values()),
     )
     length = pl.col("hi") - pl.col("lo")
     edges = [
@@ -404,33 +390,38 @@ def _window(snapshot: Snapshot, window: Window) -> Found:
     ]
     if window.in_s and window.start < 0:
         edges[1] = length
-    nights = nights.with_columns(
+    frame = frame.with_columns(
         start=pl.max_horizontal("lo", pl.col("lo") + edges[0]), stop=pl.min_horizontal("hi", pl.col("lo") + edges[1])
     )
-    counts = dict(nights.group_by("by").len().iter_rows())
-    said = [f"{name} in {counts[name]}" for name in by if name in counts]
-    said += [f"not known in {counts[None]}" if None in counts else ""]
-    middle = f"(start_s + {EPOCH_S / 2})"
-    holds = f"({middle} >= {{p}}start AND {middle} < {{p}}stop) <> {window.denied}"
-    into = "floor((start_s - {p}lo) / 60)::BIGINT"
-    judged = _NO_SPAN | {
-        "holds": holds, "reason": str(NOT_SCORED),
-        "said": f"CASE WHEN {holds} THEN {into} || ' min into ' || {{p}}by END",
-    }  # fmt: skip
-    table = nights.select("recording", "start", "stop", "lo", "by")
-    return Found({}, table, "recording", judged, f"of the nights here, {', '.join(filter(None, said))}")
+    counts = dict(frame.group_by("by").len().iter_rows())
+    spoken = [f"{name} in {counts[name]}" for name in by if name in counts]
+    spoken += [f"not known in {counts[None]}" if None in counts else ""]
+    start, stop, lo = np.full((3, len(known.names)), np.nan)
+    number = frame["number"].to_numpy()
+    for into, name in ((start, "start"), (stop, "stop"), (lo, "lo")):
+        into[number] = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    named = dict(frame.select("number", "by").iter_rows())
+    middle, of = known.start_s + EPOCH_S / 2, known.of
+    inside = (middle >= start[of]) & (middle < stop[of])
+    found = np.where(np.isnan(start + stop)[of], np.int8(-1), inside != window.denied)
+
+    def said(rows: Array) -> list[str | None]:
+        into = np.floor((known.start_s[rows] - lo[of[rows]]) / 60)
+        each = zip(into.tolist(), of[rows].tolist(), (found[rows] == 1).tolist(), strict=True)
+        return [f"{minutes:.0f} min into {named[n]}" if there else None for minutes, n, there in each]
+
+    says = f"of the nights here, {', '.join(filter(None, spoken))}"
+    return Found(found, np.full(len(found), NOT_SCORED, np.int8), said=said, says=says)
 
 
 def _period(snapshot: Snapshot, period: Period) -> Found:
+    known = nights(snapshot)
     found = _in_row(_epochs_in(snapshot, period.concept), SAME_PERIOD_S)
     wanted = pl.col("start_s") == pl.col("start_s").max() if period.number < 0 else pl.col("n") == period.number
     found = found.with_columns(n=pl.int_range(1, pl.len() + 1).over("night"))
-    found = found.filter(wanted.over("night")).select(
-        "night", pl.col("start_s").alias("lo"), pl.col("stop_s").alias("hi")
-    )
-    nights = snapshot.sql(f"SELECT recording, night FROM {_NUMBERED}")
-    state = _state(snapshot, period.concept)
-    inside = "coalesce(start_s >= {p}lo AND start_s < {p}hi, FALSE)"
-    judged = _NO_SPAN | {"holds": f"{{p}}a AND {inside}", "reason": "{p}a_reason"}
-    table = nights.join(found, on="night").drop("night")
-    return Found({"a": state[""], "a_reason": state["_reason"]}, table, "recording", judged)
+    found = found.filter(wanted.over("night"))
+    lo, hi = np.full((2, len(known.names)), np.nan)
+    lo[found["night"]], hi[found["night"]] = found["start_s"], found["stop_s"]
+    state, reason = _state(snapshot, period.concept)
+    inside = (known.start_s >= lo[known.of]) & (known.start_s < hi[known.of])
+    return Found(np.where(inside, state, np.int8(0)), reason)

@@ -13,14 +13,19 @@ _lock = threading.Lock()
 
 
 def remembered(snapshot: Snapshot, what: tuple[object, ...], make: Callable[[], Made]) -> Made:
-    """What `make` gives, once for a snapshot and `what`; the oldest go first. The snapshot itself is not kept open."""
+    """What `make` gives, once for a snapshot and `what`; what was longest not asked for goes first.
+
+    The snapshot itself is not kept open.
+    """
     key = (str(snapshot.root), snapshot.number, what)
     with _lock:
         if key in _kept:
-            found: Made = _kept[key]
+            found: Made = _kept.pop(key)
+            _kept[key] = found  # the last to go
             return found
     made = make()  # outside of the lock: others go on meanwhile, and at worst it is made twice
     with _lock:
+        _kept.pop(key, None)
         while len(_kept) >= _MOST:
             del _kept[next(iter(_kept))]
         _kept[key] = made

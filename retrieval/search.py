@@ -18,18 +18,18 @@ Unknown is not no: an epoch that cannot answer is left out and counted by the re
 """
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from encoders.models import Encoder
-from index import SearchResult, Snapshot
+from index import Snapshot
 from retrieval.asked import Question
-from retrieval.candidates import PLACE, candidates
-from retrieval.relations import Pair, Window
+from retrieval.by_night import nights
+from retrieval.candidates import Judged, candidates
+from retrieval.relations import Window
 from retrieval.spaces import public_name
 
 _SIGNALS_MOST = 20_000  # epochs that are ranked by their signals; the rest share the last one's score
@@ -98,32 +98,40 @@ def rank(
     ms: dict[str, float] = {}
     notes = list(question.notes)
     began = time.perf_counter()
-    frame, able, refused, question = candidates(snapshot, question, where, reader)
+    snapshot = snapshot.pinned()
+    judged = candidates(snapshot, question, where, reader)
+    question, rows = judged.question, judged.rows
     notes += _about_nights(snapshot, question)
     ms["filter"] = _since(began)
-    if not frame.height:
-        return Ranked(question, frame, able, refused, "none: no row left to rank", ms, notes)
+
+    def ranked(best: NDArray[np.int64], engine: str, **values: NDArray[np.float64]) -> Ranked:
+        frame = judged.shown(snapshot, best).with_columns(pl.Series(name, of[best]) for name, of in values.items())
+        ms["fuse"] = _since(began)
+        return Ranked(question, frame, judged.able, judged.refused, engine, ms, notes, len(best) < len(rows))
+
+    nothing = np.zeros(0, np.int64)
+    if not len(rows):
+        return ranked(nothing, "none: no row left to rank")
     scores, weights = [], []
-    engine, dense = "none: the question left no words to embed", np.zeros(frame.height)
-    signal: NDArray[np.float64] | None = None
+    engine, values = "none: the question left no words to embed", {"dense": np.zeros(len(rows))}
     if question.words:
-        dense, engine, said = _meaning(snapshot, encoder, question, frame["caption_id"], exact, ms)
+        values["dense"], engine, said = _meaning(snapshot, encoder, question, rows, exact, ms)
         notes += said
         # `appendicitis in children`: that there are children is no answer to it.
         if said and not (question.facts or [f for f in question.filters if not f.of_people]):
-            return Ranked(question, frame.clear(), able, refused, engine, ms, notes)
-        scores.append(standardised(dense))
+            return replace(ranked(nothing, engine), more=False)
+        scores.append(standardised(values["dense"]))
         weights.append(WEIGHTS.caption)
         if reader:
-            signal = _signal_scores(snapshot, reader, question.words, frame, exact, ms)
-            scores.append(np.nan_to_num(signal))
+            values["signal_z"] = _signal_scores(snapshot, reader, question.words, judged, exact, ms)
+            scores.append(np.nan_to_num(values["signal_z"]))
             weights.append(WEIGHTS.signals)
             engine += f"; signals by {public_name(reader)}, {reader.runs_on}"
     began = time.perf_counter()
     for number, fact in enumerate(question.facts):
-        z, unscored = _fact_scores(frame, number)
+        z, unscored = _fact_scores(judged, number)
         scores.append(z)
-        heard = int(frame[f"told{number}"].sum())
+        heard = int(judged.columns[f"told{number}"].sum())
         if reader and heard:
             notes.append(
                 f"{fact.words!r} was not scored in {heard} epochs; {public_name(reader)} tells it from their signals"
@@ -131,28 +139,14 @@ def rank(
         if unscored > heard:
             by = ", ".join(dict.fromkeys(str(c.evidence) for c in fact.concepts if c.evidence))
             notes.append(f"{fact.words!r} was not scored in {unscored - heard} epochs and was measured there by {by}")
-    for number, condition in enumerate(question.filters):
-        if condition.rank_by or isinstance(condition.relation, Pair):
-            scores.append(standardised(frame[f"filter{number}_clear"].to_numpy()))
+    scores += [standardised(judged.columns[f"clear{n}"]) for n in range(len(question.filters))
+               if f"clear{n}" in judged.columns]  # fmt: skip
     weights += [1.0] * (len(scores) - len(weights))
-    score = np.average(scores, axis=0, weights=weights) if scores else np.zeros(frame.height)
-    best = best_of(score, frame["epoch_id"].to_numpy(), most)
-    more = len(best) < frame.height
-    frame = frame[best].with_columns(pl.Series("score", score[best]), pl.Series("dense", dense[best]))
-    if signal is not None:
-        frame = frame.with_columns(pl.Series("signal_z", signal[best]))
-    frame = frame if {*PLACE} <= {*frame.columns} else placed(snapshot, frame)
-    ms["fuse"] = _since(began)
-    return Ranked(question, frame, able, refused, engine, ms, notes, more)
-
-
-def placed(snapshot: Snapshot, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, in their order, with the `recording epoch start_s` of their `epoch_id`."""
-    places = snapshot.sql(
-        f"SELECT epoch_id, {', '.join(PLACE)} FROM epoch_rows SEMI JOIN best USING (epoch_id)",
-        best=rows.select("epoch_id"),
-    )
-    return rows.join(places, on="epoch_id", maintain_order="left")
+    score = np.zeros(len(rows))
+    for z, weight in zip(scores, weights, strict=True):
+        score += z * weight
+    score /= sum(weights) or 1.0
+    return ranked(best_of(score, rows, most), engine, score=score, **values)
 
 
 def best_of(score: NDArray[np.float64], ids: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
@@ -173,7 +167,8 @@ def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
     """What a time of the night was taken from, by counts of nights, and how many nights have no clock."""
     notes = [f"{f.words!r} is of {f.says}" for f in question.filters if isinstance(f.relation, Window)]
     if any("clock_s" in f.columns for f in question.filters):
-        unknown = snapshot.sql("SELECT count(DISTINCT recording) FROM epoch_rows WHERE clock_s IS NULL").item()
+        (clock_s,) = snapshot.arrays(["clock_s"])
+        unknown = len(np.unique(nights(snapshot).of[np.isnan(clock_s)]))
         notes += [f"the time of day is not known in {unknown} nights; their epochs are left out"] if unknown else []
     return notes
 
@@ -182,8 +177,9 @@ def _about_nights(snapshot: Snapshot, question: Question) -> list[str]:
 
 
 def _meaning(
-    snapshot: Snapshot, encoder: Encoder, question: Question, captions: pl.Series, exact: bool, ms: dict[str, float]
-) -> tuple[NDArray[np.float64], str, list[str]]:
+    snapshot: Snapshot, encoder: Encoder, question: Question, rows: NDArray[np.int64], exact: bool,
+    ms: dict[str, float],
+) -> tuple[NDArray[np.float64], str, list[str]]:  # fmt: skip
     """The cosine of each row's caption with the words, the engine, and a note where words resemble nothing.
 
     Words beyond filters and facts that resemble no caption (`purple elephants`) are left out of what is compared.
@@ -195,7 +191,11 @@ def _meaning(
     began = time.perf_counter()
     queries = encoder.embed_texts(asked)
     ms["embed"] = _since(began)
-    ids = captions.unique().sort().to_numpy()
+    captions, place = snapshot.captions()
+    place = place[rows]
+    there = np.zeros(len(captions) + 1, bool)  # the last is of epochs without a caption, whose place is -1
+    there[place] = True
+    ids = captions[there[:-1]]
     found = snapshot.search(encoder.space, "caption", queries, min(len(ids), _CAPTIONS_MOST), ids=ids, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
@@ -207,50 +207,47 @@ def _meaning(
         notes.append(f"nothing here resembles {strange!r} (best cosine {near:.2f}, floor {WORDS_FLOOR:.2f}); left out")
     real = found.ids[used] >= 0
     scores = found.scores[used][real].astype(np.float64)
-    dense = captions.replace_strict(
-        pl.Series(found.ids[used][real]), pl.Series(scores), default=float(scores.min(initial=1.0)),
-        return_dtype=pl.Float64,
-    )  # fmt: skip
-    return dense.to_numpy(), f"{found.engine} on {found.device}: {found.why}", notes
-
-
-def _by_id(found: SearchResult, query: int, ids: NDArray[Any]) -> NDArray[Any]:
-    """Each of the sorted `ids`' score for one query; those beyond what was found share the last score."""
-    real = found.ids[query] >= 0
-    scores = found.scores[query][real]
-    by_id = np.full(len(ids), scores.min(initial=1.0))
-    by_id[np.searchsorted(ids, found.ids[query][real])] = scores
-    return by_id
+    dense = np.full(len(there), scores.min(initial=1.0))
+    dense[np.searchsorted(captions, found.ids[used][real])] = scores
+    return dense[place], f"{found.engine} on {found.device}: {found.why}", notes
 
 
 def _signal_scores(
-    snapshot: Snapshot, reader: Encoder, words: str, frame: pl.DataFrame, exact: bool, ms: dict[str, float]
+    snapshot: Snapshot, reader: Encoder, words: str, judged: Judged, exact: bool, ms: dict[str, float]
 ) -> NDArray[np.float64]:
-    """z of the cosine between the words and each row's signals; NaN where no sensor of the encoder was usable."""
+    """z of the cosine between the words and each row's signals; NaN where no sensor of the encoder was usable.
+
+    Those beyond what was found share the last score.
+    """
     began = time.perf_counter()
     query = reader.embed_texts([words])
     ms["embed"] += _since(began)
-    seen = frame["seen"].to_numpy()
-    asked = frame["epoch_id"].to_numpy()[seen]
-    z = np.full(frame.height, np.nan)
+    asked = snapshot.ids[judged.rows[judged.seen]] if not judged.seen.all() else snapshot.ids[judged.rows]
+    z = np.full(len(judged.rows), np.nan)
     if not len(asked):
         return z
     most = min(len(asked), _SIGNALS_MOST)
-    found = snapshot.search(reader.space, "signal", query, most, ids=asked, exact=exact)
+    among = asked if len(asked) < len(snapshot.ids) else None
+    found = snapshot.search(reader.space, "signal", query, most, ids=among, exact=exact)
     for stage, spent in found.ms.items():
         ms[stage] = ms.get(stage, 0.0) + round(spent, 2)
-    z[seen] = standardised(_by_id(found, 0, asked).astype(np.float64))
+    real = found.ids[0] >= 0
+    scores = found.scores[0][real].astype(np.float64)
+    cosine = np.full(len(asked), scores.min(initial=1.0))
+    cosine[np.searchsorted(asked, found.ids[0][real])] = scores
+    z[judged.seen] = standardised(cosine)
     return z
 
 
-def _fact_scores(frame: pl.DataFrame, number: int) -> tuple[NDArray[np.float64], int]:
+def _fact_scores(judged: Judged, number: int) -> tuple[NDArray[np.float64], int]:
     """z of one fact over the rows, and how many rows have it measured, not scored; zero where there is no value."""
-    scored = frame[f"truth{number}"].is_not_null().to_numpy()
-    extent, grade = (frame[f"{c}{number}"].cast(pl.Float64).to_numpy() for c in ("extent", "grade"))
-    timed, by_words = scored & ~np.isnan(extent), frame[f"told{number}"].to_numpy()
-    z = np.zeros(frame.height)
-    for which in frame[f"which{number}"].unique():
-        own = (frame[f"which{number}"] == which).to_numpy()
+    which, truth, extent, grade, by_words = (
+        judged.columns[f"{name}{number}"] for name in ("which", "truth", "extent", "grade", "told")
+    )
+    scored = truth >= 0
+    timed = scored & ~np.isnan(extent)
+    z = np.zeros(len(which))
+    for own in [which == w for w in np.unique(which)]:
         known = own & ~np.isnan(grade)
         for rows, values in (
             (own & timed, extent), (known & scored & ~timed, grade), (known & ~scored & ~by_words, grade),

@@ -65,11 +65,12 @@ def similar_nights(
     """
     began = time.perf_counter()
     ms: dict[str, float] = {}
+    snapshot = snapshot.pinned()
     vectors = vectors_for(encoder, reader)
     own = home or snapshot
     names = [recording, *(name for name in kept(snapshot, where) if home or name != recording)]
     sides = [(own, names[:1]), (snapshot, names[1:])] if home else [(snapshot, names)]
-    known = [_whole(side, vectors, reader) for side, _ in sides]
+    known = [whole(side, vectors, reader) for side, _ in sides]
     places = [[of.place[name] for name in some] for of, (_, some) in zip(known, sides, strict=True)]
     means = np.concatenate([of.means[at] for of, at in zip(known, places, strict=True)])
     if not np.isfinite(means[0]).any():
@@ -112,7 +113,7 @@ def similar_nights(
 
 
 @dataclass(frozen=True, slots=True)
-class _Nights:
+class Whole:
     """Every night of a cohort: its place in the arrays, what `pool` and `night_measures` say of it."""
 
     place: dict[str, int]
@@ -120,13 +121,14 @@ class _Nights:
     measures: pl.DataFrame
 
 
-def _whole(snapshot: Snapshot, vectors: Vectors, reader: Encoder | None) -> _Nights:
-    """All nights, once for a snapshot: it takes every vector of the cohort."""
+def whole(snapshot: Snapshot, vectors: Vectors, reader: Encoder | None) -> Whole:
+    """All nights, once for a snapshot and kept: it takes every vector of the cohort."""
 
-    def make() -> _Nights:
+    def make() -> Whole:
         names = kept(snapshot, None)
-        means = pool(snapshot, vectors, stages_of(snapshot, reader), names)
-        return _Nights({name: n for n, name in enumerate(names)}, means, night_measures(snapshot, names))
+        stages = stages_of(snapshot, reader)
+        means = snapshot.kept(f"pooled {vectors} {stages.key}", lambda: pool(snapshot, vectors, stages, names))
+        return Whole({name: n for n, name in enumerate(names)}, means, night_measures(snapshot, names))
 
     return remembered(snapshot, ("nights", vectors, reader is not None), make)
 
@@ -135,8 +137,8 @@ def align_nights(
     snapshot: Snapshot, encoder: Encoder, recording: str, other: str, *, reader: Encoder | None = None
 ) -> Alignment:
     """Two nights laid over each other; what all nights of the cohort share is taken away as `similar_nights` does."""
-    vectors = vectors_for(encoder, reader)
-    means = _whole(snapshot, vectors, None).means
+    snapshot, vectors = snapshot.pinned(), vectors_for(encoder, reader)
+    means = whole(snapshot, vectors, None).means
     first, second = paths(snapshot, vectors, [recording, other], shared_mean(means))
     return align(recording, first, other, second)
 

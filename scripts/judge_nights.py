@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from encoders.simulation import simulate
 from encoders.simulation.people import draw_subject
-from encoders.vocabulary import STAGES
 from retrieval import Cohort, cores, ingest
 from retrieval.alike import Path as Course
 from retrieval.alike import matched, path_of
+from retrieval.by_night import Nights, nights
 from retrieval.evaluation.figures import interval
-from retrieval.night_numbers import stages_of
+from retrieval.night_numbers import STAGES, Staged, stages_of
 from retrieval.pooled import GROUPS, measure_gaps, night_measures, pool, pooled_cosines, shared_mean, vectors_for
 from retrieval.search import standardised
 from retrieval.similar_nights import first_stage, paths
@@ -68,7 +68,7 @@ def ways(cohort: Cohort, names: list[str]) -> Iterator[tuple[str, Scores]]:
     """Every way to compare nights, with its scores."""
     snapshot, reader = cohort.snapshot, cohort.reader
     vectors = vectors_for(cohort.encoder, reader)
-    stages = stages_of(snapshot, reader)
+    stages, known = stages_of(snapshot, reader), nights(snapshot)
     means = pool(snapshot, vectors, stages, names)
     table = night_measures(snapshot, names)
     whole = means[:, GROUPS.index("all")]
@@ -82,7 +82,7 @@ def ways(cohort: Cohort, names: list[str]) -> Iterator[tuple[str, Scores]]:
     yield "full: first stage and alignment", _rows(first) + _rows(aligned)
     yield "identity: rates and amplitudes alone", _by_measures(night_measures(snapshot, names, only=PERSON))
     yield "sleep: alignment less each night's mean", _alignments(paths(snapshot, vectors, names, None))
-    yield "sleep: hypnograms aligned", _alignments(_hypnograms(stages, names))
+    yield "sleep: hypnograms aligned", _alignments(_hypnograms(stages, known, names))
     sleep = [c for c in table.columns if c.endswith(("_min", "_per_h")) and not c.startswith(("odi", "breath", "eye"))]
     yield "sleep: minutes of stages and scored indices", _by_measures(table.select("recording", *sleep))
 
@@ -99,14 +99,14 @@ def _by_measures(table: pl.DataFrame) -> Scores:
     return -np.array([measure_gaps(table, i)[0] for i in range(table.height)])
 
 
-def _hypnograms(stages: pl.DataFrame, names: list[str]) -> list[Course]:
+def _hypnograms(stages: Staged, known: Nights, names: list[str]) -> list[Course]:
     """Paths of stages alone, as unit vectors along one axis a stage."""
-    kinds = [s for s in STAGES if s != "unscored"]
+    kinds = np.arange(len(STAGES))
     found = []
-    for name in names:
-        own = stages.filter(pl.col("recording") == name)
-        rows = np.array([[stage == kind for kind in kinds] for stage in own["stage"]], np.float32)
-        found.append(path_of(own["start_s"].to_numpy(), rows, 0.0))
+    for number in known.numbers(names):
+        own = known.rows_of([number])
+        rows = (stages.codes[own, None] == kinds).astype(np.float32)
+        found.append(path_of(known.start_s[own], rows, 0.0))
     return found
 
 

@@ -68,7 +68,7 @@ def serve_page(
     except KeyboardInterrupt:
         pass
     if page is not None:
-        page.desk.jobs.close()
+        page.desk.close()
         page.close(verbose=False)
 
 

@@ -11,7 +11,7 @@ from index.engines import ENGINES
 from index.errors import EngineUnavailable
 from index.layout import Layout
 from index.ranking import Clock, Engine
-from index.segments import Rows, to_halves, write_segment
+from index.segments import Rows, to_halves, widened, write_segment
 
 N, DIM = 4000, 24
 
@@ -23,7 +23,13 @@ def _has_cuda() -> bool:
 
 
 needs_gpu = pytest.mark.skipif(not _has_cuda(), reason="no CUDA device: this engine stays `unverified`")
-KINDS = ["flat", "torch-cpu", pytest.param("torch", marks=needs_gpu), pytest.param("faiss-gpu", marks=needs_gpu)]
+KINDS = [
+    "flat",
+    "flat, bytes first",
+    "torch-cpu",
+    pytest.param("torch", marks=needs_gpu),
+    pytest.param("faiss-gpu", marks=needs_gpu),
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +47,17 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Rows]:
     return layout, Rows(layout, [s for s in segments if s is not None])
 
 
+def made(kind: str, rows: Rows, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    name, _, coarse = kind.partition(",")
+    monkeypatch.setattr(engine_flat, "COARSE_ROWS", 1 if coarse else N + 1)
+    return ENGINES[name].make(rows, layout)
+
+
 @pytest.fixture
-def engine(stored: tuple[Layout, Rows], request: pytest.FixtureRequest) -> Engine:
+def engine(stored: tuple[Layout, Rows], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
     layout, rows = stored
     try:
-        return ENGINES[request.param].make(rows, layout)
+        return made(request.param, rows, layout, monkeypatch)
     except EngineUnavailable as error:
         pytest.skip(str(error))
 
@@ -110,7 +122,9 @@ def test_a_query_is_not_renormalised(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thousand_equal_rows_come_in_the_order_of_their_ids(kind: str, tmp_path: Path) -> None:
+def test_a_thousand_equal_rows_come_in_the_order_of_their_ids(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = Layout(tmp_path)
     x = np.random.default_rng(0).standard_normal((1200, DIM)).astype(np.float32)
     x[100:1100] = x[100]
@@ -119,7 +133,7 @@ def test_a_thousand_equal_rows_come_in_the_order_of_their_ids(kind: str, tmp_pat
     assert segment is not None
     rows = Rows(layout, [segment])
     clock = Clock()
-    found, _ = ranking.search(ENGINES[kind].make(rows, layout), x[100:101], 5, None, clock, exact=False)
+    found, _ = ranking.search(made(kind, rows, layout, monkeypatch), x[100:101], 5, None, clock, exact=False)
     assert found[0].tolist() == twin(rows, x[100], 5, None)[0]
     assert "ties" in clock.ms
 
@@ -133,10 +147,37 @@ def test_an_index_kept_on_disk_answers_as_the_one_in_memory(
     for _ in range(2):  # written, then found
         kept = engine_flat.FlatCpu(rows, layout).top(queries(2), 10, None, Clock(), precise=False)
         assert np.array_equal(kept[1], fresh[1])
-    (file,) = layout.engines("tiny").iterdir()
+    (file,) = layout.engines("tiny").glob("*-sqfp16-*")
     file.write_bytes(b"not an index")
     again = engine_flat.FlatCpu(rows, layout).top(queries(2), 10, None, Clock(), precise=False)
     assert np.array_equal(again[1], fresh[1])
+
+
+def test_bytes_are_no_farther_off_than_they_say_nor_when_found_again(
+    stored: tuple[Layout, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, rows = stored
+    monkeypatch.setattr(engine_flat, "COARSE_ROWS", 1)
+    asked = queries(1)
+    asked /= np.linalg.norm(asked)
+    matrix = np.concatenate([block for _, block in rows.blocks(None)]).astype(np.float64)
+    for _ in range(2):  # written, then found
+        engine = engine_flat.FlatCpu(rows, layout)
+        bound = engine.error(precise=False) * rows.max_norm
+        scores, places = engine.top(asked, N, None, Clock(), precise=False)
+        off = np.abs(scores[0] - matrix[places[0]] @ asked[0])
+        assert 0 < off.max() <= bound < 0.05
+    assert len([*layout.engines("tiny").glob("*-int8-*")]) == 1
+
+
+def test_halves_are_widened_as_a_cast_does() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = np.concatenate([every[np.isfinite(every)]] * 9).reshape(-1, 8)
+    assert np.array_equal(widened(finite), finite.astype(np.float32))
+    out = np.empty((len(finite) + 5, 8), np.float32)
+    assert np.array_equal(widened(finite, out), finite.astype(np.float32)) and np.shares_memory(
+        widened(finite, out), out
+    )
 
 
 @pytest.mark.parametrize("most", [1.0, 0.5, 0.04])

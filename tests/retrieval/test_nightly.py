@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from encoders.errors import BadInput
+from retrieval.by_night import nights
 from retrieval.night_numbers import load_numbers, night_numbers, stages_of
 
 
@@ -14,7 +15,8 @@ def test_numbers_of_the_night_are_what_one_counts(sim_cohort) -> None:
     found = night_numbers(cohort.snapshot, stages, list(load_numbers()))
     assert found.height == 5
     for row in found.iter_rows(named=True):
-        own = stages.filter(pl.col("recording") == row["recording"])["stage"].to_list()
+        known = nights(cohort.snapshot)
+        own = stages.names(known.rows_of(known.numbers([row["recording"]]))).to_list()
         asleep = [s for s in own if s not in ("W", None)]
         first = next(i for i, s in enumerate(own) if s not in ("W", None))
         assert row["n3_pct"] == pytest.approx(100 * asleep.count("N3") / len(asleep))

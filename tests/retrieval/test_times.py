@@ -12,7 +12,7 @@ from encoders.errors import BadInput
 from encoders.vocabulary import APNEAS, HYPOPNEAS, SLEEP_STAGES
 from index import Snapshot, Writer
 from retrieval.question import read_question
-from retrieval.relations import BREATHS, Pair, holding, long_enough
+from retrieval.relations import BREATHS, Pair, evaluate, long_enough
 from retrieval.search import Ranked, merge_runs, rank
 
 # ---- the grammar
@@ -470,7 +470,8 @@ def test_pairs_are_those_of_two_loops(sim_cohort, question: str) -> None:
     snapshot = sim_cohort.cohort.snapshot
     (condition,) = read_question(question).filters
     assert isinstance(condition.relation, Pair)
-    found = holding(snapshot, condition.relation).join(
+    holds = pl.Series(evaluate(snapshot, condition.relation).holds)
+    found = pl.DataFrame({"epoch_id": snapshot.ids, "holds": holds.set(holds < 0, None).cast(pl.Boolean)}).join(
         snapshot.sql("SELECT epoch_id, recording, start_s FROM epoch_rows"), on="epoch_id"
     )
     many = 0

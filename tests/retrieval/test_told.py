@@ -83,7 +83,7 @@ def test_a_scored_epoch_is_never_told_otherwise(sim_cohort: SimCohort, tmp_path:
             return np.random.default_rng(0).standard_normal((len(ids), reader.dim)).astype(np.float32)
 
     found = told(_Everywhere(), reader, concept)  # type: ignore[arg-type]
-    assert scored and (found is None or not scored & set(found["epoch_id"]))
+    assert scored and (found is None or not scored & set(snapshot.ids[found.there >= 0].tolist()))
 
 
 def test_an_encoder_that_cannot_see_it_says_nothing(bare: SimCohort) -> None:

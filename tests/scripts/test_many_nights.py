@@ -108,9 +108,9 @@ def test_likeness_to_an_epoch_is_that_of_a_whole_matrix(many: Cohort) -> None:
     answer = many.similar("generated-000050@7200", k=5)
     target = many.locate("generated-000050@7200").epoch_id
     from retrieval.search import standardised
-    from retrieval.similar import _measured
+    from retrieval.similar import measured_columns
 
-    measures = _measured(many.snapshot)
+    measures = measured_columns(many.snapshot)
     frame = many.snapshot.sql(f"SELECT epoch_id, recording, epoch, caption_id, {', '.join(measures)} FROM epoch_rows")
     own = frame.filter(epoch_id=target).row(0, named=True)
     near = (pl.col("recording") == own["recording"]) & ((pl.col("epoch") - own["epoch"]).abs() <= 1)

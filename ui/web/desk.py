@@ -1,6 +1,7 @@
 """What all visitors of a page share: one cohort, kept at its newest snapshot, and who is at work on it."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sleepsearch.page")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LARGE = 100_000  # epochs, from which on a first question would wait for what can be read ahead
 _STRIPS = 256  # in memory, of up to 100 KB
 
 
@@ -25,6 +27,7 @@ class Desk:
 
         self.root, self.host, self.auth = root, host, auth
         self.jobs = Jobs()
+        self._closing = threading.Event()
         self._cohort = Cohort(root)
         self._state: dict[str, Any] | None = None
         # By snapshot too: a recording that was read again may be drawn otherwise.
@@ -57,10 +60,21 @@ class Desk:
     def warm(self) -> None:
         """Load what the first question would wait for; a cohort that can't be asked says so when it is asked."""
         try:
-            _ = self.cohort.encoder, self.cohort.reader
+            cohort = self.cohort
+            _ = cohort.encoder, cohort.reader
             self.state()
+            if cohort.snapshot.manifest.counts["epochs"] >= LARGE:
+                for piece in cohort.read_ahead():
+                    _log.info("read ahead: %s", piece)
+                    if self._closing.is_set():
+                        return
         except Exception as wrong:  # noqa: BLE001 - whoever asks next hears of it
             _log.info("not loaded ahead: %s", wrong)
+
+    def close(self) -> None:
+        """End what is at work for the page."""
+        self._closing.set()
+        self.jobs.close()
 
     @property
     def known_visitors(self) -> bool:
