@@ -2,8 +2,9 @@
 
 Every run sees the same number of epochs (--epochs-seen) of the same simulated nights and is looked at on subjects of
 another seed; --unseen SITE keeps a site apart and looks at it alone. A run that is not there is trained, an interrupted
-one goes on. The table is printed and kept as ablation.json; with --seeds N the spread over seeds is given. DASH and
-plain InfoNCE are compared on the same epochs, the difference with its interval over subjects (first seed).
+one goes on. `both` are the contrastive losses, softmax and sigmoid. The table is printed and kept as ablation.json;
+with --seeds N the spread over seeds is given. DASH and plain InfoNCE are compared on the same epochs, the difference
+with its interval over subjects (first seed).
 """
 
 import json
@@ -18,7 +19,7 @@ from runs import arguments, data_of, figures_of
 
 from encoders.errors import BadInput
 from encoders.models.small.small import load_model
-from encoders.training.config import TrainConfig
+from encoders.training.config import Objectives, TrainConfig
 from encoders.training.feed import split_store
 from encoders.training.store import EpochStore
 from encoders.training.validate import Prompts, measure
@@ -30,6 +31,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "caption": {"caption": 1.0},
     "masked": {"masked": 1.0},
     "dash": {"dash": 1.0},
+    "steps": {"steps": 1.0},
 }
 TOGETHER: dict[str, dict[str, Any]] = {
     "contrastive + sigmoid": {"contrastive": 1.0, "sigmoid": 1.0},
@@ -37,11 +39,14 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "contrastive + masked": {"contrastive": 1.0, "masked": 0.2},
     "contrastive + dash": {"contrastive": 1.0, "dash": 0.1},
     "contrastive + plain InfoNCE": {"contrastive": 1.0, "dash": 0.1, "dash_people": False},
-    "all but caption": {"contrastive": 1.0, "sigmoid": 1.0, "masked": 0.2, "dash": 0.1},
-    "all": {"contrastive": 1.0, "sigmoid": 1.0, "caption": 0.2, "masked": 0.2, "dash": 0.1},
+    "both + dash": {"contrastive": 1.0, "sigmoid": 1.0, "dash": 0.1},
+    "both + plain InfoNCE": {"contrastive": 1.0, "sigmoid": 1.0, "dash": 0.1, "dash_people": False},
+    "both + steps": {"contrastive": 1.0, "sigmoid": 1.0, "steps": 0.5},
+    "all but caption": {"contrastive": 1.0, "sigmoid": 1.0, "masked": 0.2, "dash": 0.1, "steps": 0.5},
+    "all": {"contrastive": 1.0, "sigmoid": 1.0, "caption": 0.2, "masked": 0.2, "dash": 0.1, "steps": 0.5},
 }
-NONE = dict.fromkeys(ALONE, 0.0)
-RIVALS = ("contrastive + dash", "contrastive + plain InfoNCE")
+NONE = dict.fromkeys(Objectives.NAMES, 0.0)
+RIVALS = ("both + dash", "both + plain InfoNCE")  # the contrastive loss alone learns no stages on this budget
 LOOKED_AT, AT_ONCE = 6000, 256  # epochs of the comparison, and how many are embedded together
 
 
