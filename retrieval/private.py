@@ -52,15 +52,18 @@ class Private:
         files: Mapping[str, list[object]] = entry.get("files", {})  # type: ignore[assignment]
         known = {}
         for path in (*source.paths, *source.annotations):
-            stamp = files.get(str(path))
+            stamp = files.get(str(path.absolute()))
             if stamp and stamp[:2] == _stamp(path):
                 known[str(path)] = str(stamp[2])
         return known
 
     def remember(self, source: Source, hashes: Mapping[str, str]) -> None:
-        """Note where a recording lies and the hashes of its files; `save` writes it down."""
-        files = {path: [*_stamp(Path(path)), sha] for path, sha in hashes.items()}
-        self._sources[source.id] = {"paths": [str(p) for p in source.paths], "files": files}
+        """Note where a recording lies and the hashes of its files; `save` writes it down.
+
+        Whole paths: the cohort is asked from other folders than the one in which it was made.
+        """
+        files = {str(Path(path).absolute()): [*_stamp(Path(path)), sha] for path, sha in hashes.items()}
+        self._sources[source.id] = {"paths": [str(p.absolute()) for p in source.paths], "files": files}
 
     def __enter__(self) -> Self:
         return self

@@ -56,6 +56,20 @@ def test_what_is_unchanged_is_skipped_and_a_changed_subject_is_read_again(small_
     assert 99.0 in Cohort(root).nights()["age"].to_list()
 
 
+def test_a_cohort_made_from_relative_paths_is_read_from_anywhere(
+    small_cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edf = min(small_cohort.folder.glob("*.edf"))
+    (tmp_path / "nights").mkdir()
+    shutil.copy(edf, tmp_path / "nights")
+    monkeypatch.chdir(tmp_path)
+    assert ingest([Path("nights")], Path("cohort")).recordings == 1
+    monkeypatch.chdir("/")
+    root = tmp_path / "cohort"
+    assert Cohort(root).recording(edf.stem).duration_s > 0
+    assert (again := ingest([tmp_path / "nights"], root)).skipped == 1 and again.recordings == 0
+
+
 def test_resumed_after_sigkill_equals_a_clean_build(small_cohort, tmp_path: Path) -> None:
     root = tmp_path / "cohort"
     code = (
