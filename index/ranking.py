@@ -84,9 +84,8 @@ def gathered_top(rows: Rows, queries: Vectors, k: int, positions: Ids | None, cl
             at, matrix = block[0], widened(block[1], buffer)
         with clock("search"):
             here = queries @ matrix.T
-            if (
-                scores.shape[1] == k
-            ):  # most blocks hold nothing better, which a comparison tells sooner than a partition
+            if scores.shape[1] == k:
+                # Most blocks hold nothing better, which a comparison tells sooner than a partition.
                 better = np.flatnonzero((here > scores[:, -1:]).any(axis=0))
                 if not len(better):
                     continue

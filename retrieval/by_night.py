@@ -45,6 +45,10 @@ class Nights:
         rows: Array = np.add(shift, np.arange(len(shift)))
         return rows
 
+    def names_of(self, rows: Array) -> pl.Series:
+        """The name of each row's recording."""
+        return pl.Series("recording", np.array(self.names, dtype=object)[self.of[rows]], dtype=pl.String)
+
     def numbers(self, names: Sequence[str]) -> Array:
         """The numbers of recordings by name."""
         found: Array = np.searchsorted(np.array(self.names, np.str_), np.array(names, np.str_))
@@ -85,9 +89,8 @@ def _nights(snapshot: Snapshot) -> Nights:
 def placed(snapshot: Snapshot, rows: Array) -> pl.DataFrame:
     """`epoch_id recording epoch start_s` of these rows, in their order."""
     known = nights(snapshot)
-    names = np.array(known.names, dtype=object)[known.of[rows]]
     return pl.DataFrame(
-        {"epoch_id": snapshot.ids[rows], "recording": pl.Series(names, dtype=pl.String),
+        {"epoch_id": snapshot.ids[rows], "recording": known.names_of(rows),
          "epoch": known.epoch[rows].astype(np.int64), "start_s": known.start_s[rows]}
     )  # fmt: skip
 
@@ -109,5 +112,4 @@ def _parts(snapshot: Snapshot) -> pl.DataFrame:
     (night_row,) = snapshot.arrays(["coalesce(night_row, -1)::INTEGER"], source="epoch_rows")
     known = nights(snapshot)
     rows = np.flatnonzero((np.diff(known.of, prepend=-1) != 0) | (np.diff(night_row, prepend=-2) != 0))
-    names = np.array(known.names, dtype=object)[known.of[rows]]
-    return pl.DataFrame({"recording": pl.Series(names, dtype=pl.String), "night_row": night_row[rows], "row": rows})
+    return pl.DataFrame({"recording": known.names_of(rows), "night_row": night_row[rows], "row": rows})

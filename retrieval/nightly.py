@@ -88,10 +88,10 @@ def search_nights(
 def kept(snapshot: Snapshot, where: str | None) -> list[str]:
     """The recordings of which any epoch matches `where`, by name; all without it."""
     known = nights(snapshot)
-    rows = np.searchsorted(snapshot.ids, snapshot.rows(where)) if where else slice(None)
-    return [known.names[n] for n in np.unique(known.of[rows])] if where else [
-        name for name, count in zip(known.names, known.count, strict=True) if count
-    ]  # fmt: skip
+    if not where:
+        return [name for name, count in zip(known.names, known.count, strict=True) if count]
+    rows = np.searchsorted(snapshot.ids, snapshot.rows(where))
+    return [known.names[n] for n in np.unique(known.of[rows])]
 
 
 def night_hits(snapshot: Snapshot, found: Sequence[tuple[str, float, list[str]]]) -> list[Hit]:

@@ -51,9 +51,8 @@ def epochs_of(snapshot: Snapshot, recordings: Sequence[str]) -> pl.DataFrame:
     """`recording epoch_id start_s caption_id` of these nights, in order of time."""
     known, (captions,) = nights(snapshot), snapshot.arrays(["caption_id"])
     rows = known.rows_of(np.sort(known.numbers(recordings)))
-    names = np.array(known.names, dtype=object)[known.of[rows]]
     return pl.DataFrame(
-        {"recording": pl.Series(names, dtype=pl.String), "epoch_id": snapshot.ids[rows], "start_s": known.start_s[rows],
+        {"recording": known.names_of(rows), "epoch_id": snapshot.ids[rows], "start_s": known.start_s[rows],
          "caption_id": captions[rows]}
     )  # fmt: skip
 

@@ -31,7 +31,6 @@ class Told:
 def told(snapshot: Snapshot, reader: Encoder, concept: Concept) -> Told | None:
     """What an encoder says of unscored epochs with a usable sensor; None where it can't. Kept for the next question."""
     of = _stage if concept.kind == "stage" else _presence
-
     return remembered(snapshot, (reader.space, concept.id), lambda: of(snapshot, reader, concept))
 
 
